@@ -1,0 +1,46 @@
+# One static library per layer and page size. A layer may use the layers named before it, no others
+# (scripts/check looks at the includes).
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
+
+set(VG_LAYERS base io format wal buffer space btree heap txn recovery catalog db)
+
+add_library(vg_flags INTERFACE)
+target_compile_options(vg_flags INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
+                       $<$<BOOL:${VG_WERROR}>:-Werror>)
+if(VG_SANITIZE)
+  target_compile_options(vg_flags INTERFACE -fsanitize=${VG_SANITIZE} -fno-omit-frame-pointer -g1)
+  target_link_options(vg_flags INTERFACE -fsanitize=${VG_SANITIZE})
+  if(VG_SANITIZE MATCHES "undefined")
+    target_compile_options(vg_flags INTERFACE -fno-sanitize-recover=all)
+  endif()
+  if(VG_SANITIZE MATCHES "thread")
+    target_compile_definitions(vg_flags INTERFACE VG_WORD_ATOMIC_PAGES)
+    target_compile_options(vg_flags INTERFACE -Wno-tsan)
+  endif()
+endif()
+target_link_libraries(vg_flags INTERFACE Threads::Threads PkgConfig::ISAL)
+
+# vg_layer_variant(<layer> <suffix> <page bytes> <definitions>): library vg_<layer><suffix>
+function(vg_layer_variant layer suffix page_bytes)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${layer}/*.cc)
+  if(NOT sources)
+    return()
+  endif()
+  add_library(vg_${layer}${suffix} STATIC ${sources})
+  target_include_directories(vg_${layer}${suffix} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+  target_compile_definitions(vg_${layer}${suffix} PUBLIC VG_PAGE_BYTES=${page_bytes} ${ARGN})
+  target_link_libraries(vg_${layer}${suffix} PUBLIC vg_flags)
+  # Everything below it, nearest first, for the linker.
+  set(below "")
+  foreach(other IN LISTS VG_LAYERS)
+    if(other STREQUAL layer)
+      break()
+    endif()
+    if(TARGET vg_${other}${suffix})
+      list(PREPEND below vg_${other}${suffix})
+    endif()
+  endforeach()
+  target_link_libraries(vg_${layer}${suffix} PUBLIC ${below})
+endfunction()

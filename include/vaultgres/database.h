@@ -1,0 +1,147 @@
+// The database: open and close, objects, transactions, checks, statistics.
+//
+//   auto opened = vaultgres::Database::open("shop.vg");
+//   if (!opened) return report(opened.error());
+//   auto& db = *opened;
+//   auto sessions = db.open_or_create_map("sessions");
+//   if (!sessions) return report(sessions.error());
+//   if (auto put = sessions->put("alice", "42"); !put) return report(put.error());   // durable
+//
+// A database is a directory. One process, and one handle in it, has it open at a time (an OS lock on the
+// data file, which the kernel drops with the process). Handles of maps and transactions keep the core alive;
+// after close() their calls return kClosed. Any number of threads may use one database at once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "vaultgres/map.h"
+#include "vaultgres/options.h"
+#include "vaultgres/result.h"
+
+namespace vaultgres {
+
+/// A transaction over any number of objects. Uncommitted changes are seen by nobody else; destruction
+/// without commit() rolls back. One thread at a time. Must not outlive a closed database usefully: its calls
+/// then return kClosed, and what it did is rolled back.
+class Transaction {
+ public:
+  struct State;  ///< internal
+  Transaction(Transaction&& other) noexcept;
+  Transaction& operator=(Transaction&& other) noexcept;
+  ~Transaction();
+
+  /// Ends it. After an error nothing of it is acknowledged: kNoSpace rolled it back, kPoisoned leaves the
+  /// decision to the next open.
+  Status commit();
+  Status commit(Durability durability);
+  Status rollback();
+  bool active() const noexcept;
+
+ private:
+  friend class Database;
+  friend class Map;
+  explicit Transaction(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+struct MapInfo {
+  std::string name;
+  std::uint32_t object_id = 0;
+};
+
+/// One thing that `check` found wrong.
+struct CheckProblem {
+  std::string object;  ///< name of the map, or "the database"
+  std::uint32_t page = 0;
+  std::string what;
+};
+struct CheckReport {
+  std::vector<CheckProblem> problems;  ///< empty: all is well
+  std::uint64_t pages = 0;             ///< of the file
+  std::uint64_t pages_free = 0;
+  std::uint64_t pages_checked = 0;
+  std::uint64_t entries = 0;
+};
+
+struct MapStats {
+  std::string name;
+  unsigned height = 0;  ///< levels, the leaves' included
+  std::uint64_t leaf_pages = 0;
+  std::uint64_t internal_pages = 0;
+  std::uint64_t overflow_pages = 0;
+  std::uint64_t entries = 0;  ///< ghosts not included
+  std::uint64_t ghosts = 0;
+  double leaf_fill = 0;      ///< 0 to 1
+  double internal_fill = 0;  ///< 0 to 1
+  double fan_out = 0;        ///< mean children of an internal node
+  double bytes_per_entry = 0;
+};
+struct DatabaseStats {
+  std::uint64_t pages = 0;
+  std::uint64_t pages_free = 0;
+  std::uint64_t cache_pages = 0;
+  std::uint64_t cache_pages_free = 0;
+  std::uint64_t cache_pages_dirty = 0;
+  std::uint64_t page_loads = 0;
+  std::uint64_t page_evictions = 0;
+  std::uint64_t pages_written = 0;
+  std::uint64_t write_batches = 0;
+  std::uint64_t log_end = 0;      ///< log position: bytes ever logged, padding included
+  std::uint64_t log_durable = 0;
+  std::uint64_t checkpoints = 0;  ///< since open
+  std::uint64_t redo_start = 0;   ///< where recovery would begin, as of the last checkpoint
+};
+
+class Database;
+
+namespace internal {
+Database make_database(std::shared_ptr<Core> core);
+}
+
+class Database {
+ public:
+  /// Opens, recovers after a crash, and creates if Options say so.
+  static Result<Database> open(const std::string& directory, Options options = {});
+  /// A temporary database that lives in memory and is gone with its last handle.
+  static Result<Database> open_in_memory(Options options = {});
+
+  Database(Database&& other) noexcept;
+  Database& operator=(Database&& other) noexcept;
+  ~Database();  ///< close(), errors dropped
+
+  /// Waits for calls under way, rolls back open transactions, writes everything and releases the directory.
+  Status close();
+
+  Result<Map> create_map(std::string_view name);
+  Result<Map> open_map(std::string_view name);
+  Result<Map> open_or_create_map(std::string_view name);
+  /// kConflict while transactions that wrote to it are open (after Options::lock_timeout). Its pages are
+  /// given back in the background.
+  Status drop_map(std::string_view name);
+  Status rename_map(std::string_view from, std::string_view to);
+  Result<std::vector<MapInfo>> maps();
+
+  Result<Transaction> begin();
+
+  /// Makes every commit so far durable (relaxed commits).
+  Status sync();
+  /// Writes all changed pages and a checkpoint: the next open has nothing to redo.
+  Status checkpoint();
+
+  /// Looks at every page: checksums, order, fences, levels, siblings, that every page belongs to exactly one
+  /// owner or is free. Writers wait while it runs.
+  Result<CheckReport> check();
+  Result<DatabaseStats> stats();
+  Result<MapStats> map_stats(std::string_view name);
+
+ private:
+  friend Database internal::make_database(std::shared_ptr<internal::Core> core);
+  explicit Database(std::shared_ptr<internal::Core> core);
+  std::shared_ptr<internal::Core> core_;
+};
+
+}  // namespace vaultgres

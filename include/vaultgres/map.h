@@ -1,0 +1,117 @@
+// Maps: ordered byte strings to byte strings; cursors over them.
+//
+// Keys are 0 to kMaxKeyBytes bytes and compare as bytes; values 0 to kMaxValueBytes. Calls without a
+// Transaction are transactions of their own. Calls with one belong to it: it sees its own changes, nobody
+// else does before it commits. A call that must wait for another writer of the key ends with kConflict
+// after Options::lock_timeout.
+//
+// Thread safety: a Map may be used by any number of threads at once; a Transaction and a Cursor by one
+// thread at a time. A Map keeps the database's core alive; after Database::close() its calls return kClosed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "vaultgres/result.h"
+
+namespace vaultgres {
+
+class Transaction;
+class Cursor;
+
+namespace internal {
+class Core;
+struct MapHandle;
+struct CursorState;
+}  // namespace internal
+
+/// Ends of a range of keys; none: open.
+struct KeyRange {
+  std::optional<std::string> from;  ///< first key
+  bool from_inclusive = true;
+  std::optional<std::string> to;  ///< last key
+  bool to_inclusive = false;
+
+  static KeyRange all() { return {}; }
+  /// All keys that begin with `prefix`.
+  static KeyRange prefix(std::string_view prefix);
+};
+
+class Map {
+ public:
+  const std::string& name() const noexcept;
+
+  /// Inserts or replaces.
+  Status put(std::string_view key, std::string_view value);
+  /// kDuplicateKey when the key is there.
+  Status insert(std::string_view key, std::string_view value);
+  /// The value, or none.
+  Result<std::optional<std::string>> get(std::string_view key) const;
+  /// The value into `value`, whose memory is reused; false when there is none.
+  Result<bool> get(std::string_view key, std::string& value) const;
+  Result<bool> contains(std::string_view key) const;
+  /// False when there was none.
+  Result<bool> erase(std::string_view key);
+
+  Status put(Transaction& txn, std::string_view key, std::string_view value);
+  Status insert(Transaction& txn, std::string_view key, std::string_view value);
+  Result<std::optional<std::string>> get(const Transaction& txn, std::string_view key) const;
+  Result<bool> get(const Transaction& txn, std::string_view key, std::string& value) const;
+  Result<bool> contains(const Transaction& txn, std::string_view key) const;
+  Result<bool> erase(Transaction& txn, std::string_view key);
+
+  /// A cursor over a range, standing before its first entry. The one with a Transaction also sees what the
+  /// transaction has changed, and must not outlive it.
+  Cursor cursor(KeyRange range = {}) const;
+  Cursor cursor(const Transaction& txn, KeyRange range = {}) const;
+
+  /// Number of visible entries, by a scan.
+  Result<std::uint64_t> count(KeyRange range = {}) const;
+
+ private:
+  friend class Database;
+  explicit Map(std::shared_ptr<internal::MapHandle> handle) : handle_(std::move(handle)) {}
+  std::shared_ptr<internal::MapHandle> handle_;
+};
+
+/// Walks the entries of a map in key order, both ways. Holds no latch and no lock between calls: entries
+/// come and go while it stands, also the very entry that it stands on. Each leaf is read at one instant;
+/// a cursor over several leaves has no snapshot: what is committed while it walks may be seen or not.
+///
+///   Cursor cursor = map.cursor(KeyRange::prefix("user:"));
+///   for (auto more = cursor.next(); ; more = cursor.next()) {
+///     if (!more) return report(more.error());     // never ends silently on an error
+///     if (!*more) break;
+///     use(cursor.key(), cursor.value());
+///   }
+///
+/// The views live until the cursor's next step. After an error every later step returns an error too, until
+/// a seek. Never leaves its range.
+class Cursor {
+ public:
+  Cursor(Cursor&& other) noexcept;
+  Cursor& operator=(Cursor&& other) noexcept;
+  ~Cursor();
+
+  // Each answers whether the cursor now stands on an entry.
+  Result<bool> first();
+  Result<bool> last();
+  Result<bool> seek(std::string_view key);   ///< first entry with a key >= `key` (ceiling)
+  Result<bool> floor(std::string_view key);  ///< last entry with a key <= `key`
+  Result<bool> next();                       ///< from before the first: the first
+  Result<bool> prev();                       ///< from behind the last: the last
+
+  bool valid() const noexcept;             ///< stands on an entry
+  std::string_view key() const noexcept;   ///< empty unless valid()
+  std::string_view value() const noexcept;
+
+ private:
+  friend class Map;
+  explicit Cursor(std::unique_ptr<internal::CursorState> state);
+  std::unique_ptr<internal::CursorState> state_;
+};
+
+}  // namespace vaultgres

@@ -1,0 +1,41 @@
+// How a database is opened. Every default is meant to be right: there is nothing to tune.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string_view>
+
+namespace vaultgres {
+
+/// When a commit is acknowledged.
+enum class Durability : std::uint8_t {
+  kDurable,  ///< an acknowledged commit survives a crash of process, machine or power
+  kRelaxed,  ///< a crash may lose the newest commits (of the last 100 ms); never reorders, never tears one
+};
+
+struct Options {
+  /// Bytes of memory for cached pages: a hard limit, at least 2 MiB. The whole process stays within this and
+  /// 64 MiB for everything else.
+  std::size_t cache_bytes = std::size_t{256} << 20;
+  /// Make the database when the directory does not exist or is empty.
+  bool create_if_missing = true;
+  /// The default of every commit, and what readers are shown: in a durable database only what a crash cannot
+  /// take back, in a relaxed one every commit.
+  Durability durability = Durability::kDurable;
+  /// How long a writer waits for another transaction that holds the key, before kConflict.
+  std::chrono::milliseconds lock_timeout{5000};
+  /// In relaxed mode the log is synced at least this often: 1 to 10,000.
+  std::uint32_t flush_interval_ms = 100;
+  /// Gets a line of text when something worth knowing happens (recovery, damage found). Called from any
+  /// thread, one call at a time.
+  std::function<void(std::string_view)> on_log;
+};
+
+/// Limits, checked by every call that takes such a thing.
+inline constexpr std::size_t kMaxKeyBytes = 1024;
+inline constexpr std::size_t kMaxNameBytes = 255;
+inline constexpr std::uint64_t kMaxValueBytes = std::uint64_t{1} << 31;
+
+}  // namespace vaultgres

@@ -1,0 +1,267 @@
+// Descent: optimistic lock coupling, and after a few lost races shared latches, so that nobody starves.
+#include <array>
+#include <string>
+
+#include "base/try.h"
+#include "btree/tree.h"
+
+namespace vaultgres {
+
+namespace {
+
+/// Lost races before a descent takes latches.
+constexpr unsigned kOptimisticAttempts = 8;
+/// No tree is deeper; a longer path means a cycle among damaged pages.
+constexpr unsigned kLevelsMax = 32;
+
+/// The slot of an internal node that leads towards the target.
+unsigned slot_towards(const NodeView& node, const Tree::Target& target) {
+  const unsigned count = node.count();
+  if (count == 0) return 0;
+  switch (target.kind) {
+    case Tree::Target::Kind::kCovering:
+      return node.child_slot(target.key);
+    case Tree::Target::Kind::kBelow: {
+      const unsigned slot = node.lower_bound(target.key).slot;  // first separator >= key
+      return slot == 0 ? 0 : slot - 1;
+    }
+    case Tree::Target::Kind::kLast:
+      return count - 1;
+  }
+  return 0;
+}
+
+/// Pages that a latched descent had to load; they stay resident until it has arrived.
+using Pins = std::vector<LoadPin>;
+
+}  // namespace
+
+Error Tree::damaged(PageId id, const char* what) const {
+  return Error(ErrorCode::kCorruption, "page " + std::to_string(raw(id)) + " of object " +
+                                           std::to_string(raw(object_)) + ": " + what +
+                                           "; run `vaultgres check` on the database");
+}
+
+Status Tree::check_child(const NodeView& child, unsigned level, PageId id) const {
+  if (!child.plausible()) return damaged(id, "reached as a tree node, but it is none");
+  if (child.object() != object_) return damaged(id, "belongs to another object than the node that leads to it");
+  if (child.level() != level) return damaged(id, "its level is not one below that of the node that leads to it");
+  return {};
+}
+
+// --- Reading
+
+Status Tree::read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint) const {
+  for (unsigned attempt = 0; attempt < kOptimisticAttempts; ++attempt) {
+    VG_ASSIGN(const Attempt outcome, try_read_leaf(target, visit, hint));
+    if (outcome == Attempt::kDone) return {};
+  }
+  return read_leaf_latched(target, visit, hint);
+}
+
+Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit,
+                                          Hint hint) const {
+  VG_ASSIGN(OptimisticGuard node, context_->pool.optimistic(root_, Hint::kNormal));
+  {
+    const NodeView root(node.page());
+    const unsigned level = root.level();
+    if (Status sound = check_child(root, level, root_); !sound || level >= kLevelsMax) {
+      if (!node.validate()) return Attempt::kLostRace;
+      return sound ? damaged(root_, "deeper than any tree") : sound.error();
+    }
+  }
+  for (;;) {
+    const NodeView view(node.page());
+    const unsigned level = view.level();
+    if (level == 0) {
+      visit(view);
+      return node.validate() ? Attempt::kDone : Attempt::kLostRace;
+    }
+    const PageId child = view.child(slot_towards(view, target));
+    if (!node.validate()) return Attempt::kLostRace;
+    auto next = context_->pool.optimistic(child, level == 1 ? hint : Hint::kNormal);
+    // The child was the right one when its version was read only if the parent had not changed by then; an
+    // error on a page that the parent no longer leads to is no damage.
+    if (!node.validate()) return Attempt::kLostRace;
+    if (!next) return next.error();
+    if (Status sound = check_child(NodeView(next->page()), level - 1, child); !sound) {
+      if (!next->validate() || !node.validate()) return Attempt::kLostRace;
+      return sound.error();
+    }
+    node = *std::move(next);
+  }
+}
+
+Status Tree::read_leaf_latched(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint) const {
+  Pins pins;
+  for (;;) {
+    VG_ASSIGN(SharedGuard node, context_->pool.shared(root_, Hint::kNormal));
+    unsigned level = NodeView(node.page()).level();
+    if (level >= kLevelsMax) return damaged(root_, "deeper than any tree");
+    VG_TRY(check_child(NodeView(node.page()), level, root_));
+    PageId missing = kNoPage;
+    while (level > 0) {
+      const NodeView view(node.page());
+      const PageId child = view.child(slot_towards(view, target));
+      auto next = context_->pool.shared_if_resident(child);
+      if (!next) {
+        missing = child;
+        break;
+      }
+      --level;
+      VG_TRY(check_child(NodeView(next->page()), level, child));
+      node = *std::move(next);
+    }
+    if (missing == kNoPage) {
+      visit(NodeView(node.page()));
+      return {};
+    }
+    node.release();
+    auto pin = context_->pool.load(missing, level == 1 ? hint : Hint::kNormal);
+    // The page may have been freed since the latch was given up; if it still is where the tree leads, the
+    // next round meets the error again through shared(), which reports it.
+    if (pin) {
+      pins.push_back(*std::move(pin));
+    } else {
+      VG_ASSIGN(const Attempt outcome, try_read_leaf(target, visit, hint));
+      if (outcome == Attempt::kDone) return {};
+    }
+  }
+}
+
+// --- Latching for a change
+
+Result<ExclusiveGuard> Tree::write_leaf(Bytes key) const {
+  VG_ASSIGN(WritePath path, latch_path(key, 0, Parent::kNo));
+  return std::move(path.node);
+}
+
+Result<Tree::WritePath> Tree::latch_path(Bytes key, unsigned level, Parent parent) const {
+  for (unsigned attempt = 0; attempt < kOptimisticAttempts; ++attempt) {
+    WritePath path;
+    VG_ASSIGN(const Attempt outcome, try_latch_path(key, level, parent, path));
+    if (outcome == Attempt::kDone) return path;
+  }
+  return latch_path_latched(key, level, parent);
+}
+
+/// The node of `level` that covers `key` (the root, if the tree is lower than that) and, if wanted, its
+/// parent, both latched by upgrade, parent first.
+Result<Tree::Attempt> Tree::try_latch_path(Bytes key, unsigned level, Parent parent, WritePath& path) const {
+  const Target target{Target::Kind::kCovering, key};
+  VG_ASSIGN(OptimisticGuard node, context_->pool.optimistic(root_, Hint::kNormal));
+  OptimisticGuard above;
+  unsigned slot = 0;
+  unsigned at = NodeView(node.page()).level();
+  if (Status sound = check_child(NodeView(node.page()), at, root_); !sound || at >= kLevelsMax) {
+    if (!node.validate()) return Attempt::kLostRace;
+    return sound ? damaged(root_, "deeper than any tree") : sound.error();
+  }
+  while (at > level) {
+    const NodeView view(node.page());
+    slot = slot_towards(view, target);
+    const PageId child = view.child(slot);
+    if (!node.validate()) return Attempt::kLostRace;
+    auto next = context_->pool.optimistic(child, at == 1 ? hint_ : Hint::kNormal);
+    if (!node.validate()) return Attempt::kLostRace;
+    if (!next) return next.error();
+    --at;
+    if (Status sound = check_child(NodeView(next->page()), at, child); !sound) {
+      if (!next->validate() || !node.validate()) return Attempt::kLostRace;
+      return sound.error();
+    }
+    above = std::move(node);
+    node = *std::move(next);
+  }
+  if (parent == Parent::kYes && above) {
+    auto latched = context_->pool.try_upgrade(std::move(above));
+    if (!latched) return Attempt::kLostRace;
+    path.parent = *std::move(latched);
+  } else if (above && !above.validate()) {
+    return Attempt::kLostRace;
+  }
+  auto latched = context_->pool.try_upgrade(std::move(node));
+  if (!latched) {
+    path.parent.release();
+    return Attempt::kLostRace;
+  }
+  path.node = *std::move(latched);
+  path.slot = slot;
+  // The upgrade proves that the node did not change since it was read under a valid parent; its fences say
+  // the same without the parent.
+  if (!NodeView(path.node.page()).covers(key)) return damaged(path.node.id(), "its fences do not cover a key that its parent leads there");
+  return Attempt::kDone;
+}
+
+Result<Tree::WritePath> Tree::latch_path_latched(Bytes key, unsigned level, Parent parent) const {
+  const Target target{Target::Kind::kCovering, key};
+  Pins pins;
+  for (;;) {
+    // Look at the root's level first: which of the latches must be exclusive depends on it, and it is looked
+    // at again under the latch.
+    unsigned root_level = 0;
+    {
+      VG_ASSIGN(SharedGuard peek, context_->pool.shared(root_, Hint::kNormal));
+      root_level = NodeView(peek.page()).level();
+      if (root_level >= kLevelsMax) return damaged(root_, "deeper than any tree");
+      VG_TRY(check_child(NodeView(peek.page()), root_level, root_));
+    }
+    const unsigned exclusive_from = level + (parent == Parent::kYes ? 1 : 0);  // this level and below
+    WritePath path;
+    SharedGuard shared;
+    if (root_level <= exclusive_from) {
+      VG_ASSIGN(path.node, context_->pool.exclusive(root_, Hint::kNormal));
+      if (NodeView(path.node.page()).level() != root_level) continue;  // it grew or shrank
+    } else {
+      VG_ASSIGN(shared, context_->pool.shared(root_, Hint::kNormal));
+      if (NodeView(shared.page()).level() != root_level) continue;
+    }
+    unsigned at = root_level;
+    PageId missing = kNoPage;
+    while (at > level) {
+      const NodeView view(shared ? shared.page() : path.node.page());
+      const unsigned slot = slot_towards(view, target);
+      const PageId child = view.child(slot);
+      if (at - 1 <= exclusive_from) {
+        auto next = context_->pool.exclusive_if_resident(child);
+        if (!next) {
+          missing = child;
+          break;
+        }
+        VG_TRY(check_child(NodeView(next->page()), at - 1, child));
+        path.parent = std::move(path.node);  // empty while the node above is only shared
+        path.node = *std::move(next);
+        path.slot = slot;
+        shared.release();
+      } else {
+        auto next = context_->pool.shared_if_resident(child);
+        if (!next) {
+          missing = child;
+          break;
+        }
+        VG_TRY(check_child(NodeView(next->page()), at - 1, child));
+        shared = *std::move(next);
+      }
+      --at;
+    }
+    if (missing == kNoPage) {
+      if (parent == Parent::kNo) path.parent.release();
+      if (!NodeView(path.node.page()).covers(key)) {
+        return damaged(path.node.id(), "its fences do not cover a key that its parent leads there");
+      }
+      return path;
+    }
+    shared.release();
+    path = WritePath{};
+    auto pin = context_->pool.load(missing, at == 1 ? hint_ : Hint::kNormal);
+    if (pin) {
+      pins.push_back(*std::move(pin));
+    } else {
+      // Damage only if the tree still leads there: an optimistic attempt reports it under validation.
+      VG_ASSIGN(const Attempt outcome, try_latch_path(key, level, parent, path));
+      if (outcome == Attempt::kDone) return path;
+    }
+  }
+}
+
+}  // namespace vaultgres

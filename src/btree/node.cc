@@ -1,0 +1,197 @@
+#include "btree/node.h"
+
+#include "btree/node_layout.h"
+#include "btree/node_search.h"
+
+namespace vaultgres {
+
+using node::Entry;
+using node::Growth;
+using node::Layout;
+
+namespace {
+
+/// Four of the largest entries, slotted, between two of the largest fences: heads, slots, cell headers, keys
+/// (the head is not in the cell) and values.
+constexpr std::size_t kEntryOverheadMax = 4 + 2 + sizeof(CellHeader);
+constexpr std::size_t kRoomBetweenFences = kPageBytes - kNodeHeadsOffset - 2 * kKeyBytesMax;
+constexpr std::size_t kInlineMax = kRoomBetweenFences / 4 - (kEntryOverheadMax + kKeyBytesMax - 4);
+static_assert(kInlineMax >= 16, "a reference to an overflow chain must fit");
+
+/// <0, 0, >0 as a key's first bytes are below, equal, above the node's prefix.
+int compare_prefix(const std::byte* page, const Layout& l, Bytes key) noexcept {
+  const unsigned prefix = l.prefix_bytes;
+  if (prefix == 0) return 0;
+  if (prefix <= 8 && key.size() >= 8) {
+    // On the header's own cache line; the fence lies on another.
+    const auto mine = load_big<std::uint64_t>(node::header_of(page).prefix_start);
+    const auto theirs = load_big<std::uint64_t>(key.data());
+    const unsigned unused_bits = 64 - 8 * prefix;
+    const std::uint64_t a = theirs >> unused_bits;
+    const std::uint64_t b = mine >> unused_bits;
+    return a < b ? -1 : a > b ? 1 : 0;
+  }
+  const std::size_t shared = std::min<std::size_t>(prefix, key.size());
+  const int order = node::compare_bytes(key.data(), page + kPageBytes - l.low_bytes, shared);
+  if (order != 0) return order;
+  return key.size() < prefix ? -1 : 0;
+}
+
+NodeView::Position search(const std::byte* page, const Layout& l, Bytes key) noexcept {
+  const int prefix_order = compare_prefix(page, l, key);
+  if (prefix_order < 0) return {0, false};
+  if (prefix_order > 0) return {l.count, false};
+  const Bytes suffix = key.subspan(l.prefix_bytes);
+  const std::uint32_t head = node::head_of(suffix);
+  unsigned slot = node::search_heads(page, l.count, head);
+  if (slot >= l.count || node::head_at(page, slot) != head) return {slot, false};
+  int order = node::compare_rest(node::entry_of(page, l, slot), suffix);
+  if (order >= 0) return {slot, order == 0};
+  if (++slot >= l.count || node::head_at(page, slot) != head) return {slot, false};
+  // Several keys with this head: the rests decide.
+  unsigned end = head == 0xFFFFFFFFu ? l.count : node::search_heads(page, l.count, head + 1);
+  while (slot < end) {
+    const unsigned middle = (slot + end) / 2;
+    order = node::compare_rest(node::entry_of(page, l, middle), suffix);
+    if (order == 0) return {middle, true};
+    if (order < 0) {
+      slot = middle + 1;
+    } else {
+      end = middle;
+    }
+  }
+  return {slot, false};
+}
+
+}  // namespace
+
+const std::size_t kInlineValueBytesMax = kInlineMax;
+
+bool NodeView::plausible() const noexcept {
+  const std::uint8_t type = page_header(page_).type.get();
+  const unsigned level = node::header_of(page_.data()).level.get();
+  if (type != raw(level == 0 ? PageType::kLeaf : PageType::kInternal)) return false;
+  return node::header_problem(page_.data()) == nullptr;
+}
+
+ObjectId NodeView::object() const noexcept {
+  return ObjectId{page_header(page_).object.get()};
+}
+bool NodeView::is_leaf() const noexcept {
+  return level() == 0;
+}
+bool NodeView::is_root() const noexcept {
+  return (page_header(page_).flags.get() & kPageFlagRoot) != 0;
+}
+bool NodeView::has_ghosts() const noexcept {
+  return (page_header(page_).flags.get() & kPageFlagHasGhosts) != 0;
+}
+unsigned NodeView::level() const noexcept {
+  return node::header_of(page_.data()).level.get();
+}
+unsigned NodeView::count() const noexcept {
+  return Layout::load(page_.data()).count;
+}
+PageId NodeView::right() const noexcept {
+  return PageId{node::header_of(page_.data()).right.get()};
+}
+
+Bytes NodeView::low_fence() const noexcept {
+  return node::low_fence(page_.data(), Layout::load(page_.data()));
+}
+Bytes NodeView::high_fence() const noexcept {
+  return node::high_fence(page_.data(), Layout::load(page_.data()));
+}
+bool NodeView::has_high_fence() const noexcept {
+  return Layout::load(page_.data()).has_high;
+}
+
+bool NodeView::covers(Bytes key) const noexcept {
+  const Layout l = Layout::load(page_.data());
+  if (node::compare_keys(key, node::low_fence(page_.data(), l)) < 0) return false;
+  return !l.has_high || node::compare_keys(key, node::high_fence(page_.data(), l)) < 0;
+}
+
+NodeView::Position NodeView::lower_bound(Bytes key) const noexcept {
+  return search(page_.data(), Layout::load(page_.data()), key);
+}
+
+std::size_t NodeView::copy_key(unsigned slot, MutableBytes out) const noexcept {
+  const std::byte* page = page_.data();
+  const Layout l = Layout::load(page);
+  if (slot >= l.count) return 0;
+  const Entry entry = node::entry_of(page, l, slot);
+  std::byte head[4];
+  store_big(head, node::head_at(page, slot));
+  // prefix_bytes + suffix_bytes <= kKeyBytesMax, whatever the page says.
+  std::byte* to = out.data();
+  if (l.prefix_bytes > 0) std::memcpy(to, page + kPageBytes - l.low_bytes, l.prefix_bytes);
+  to += l.prefix_bytes;
+  std::memcpy(to, head, std::min(entry.suffix_bytes, 4u));
+  if (const unsigned rest = node::rest_of(entry.suffix_bytes); rest > 0) std::memcpy(to + 4, entry.rest, rest);
+  return l.prefix_bytes + entry.suffix_bytes;
+}
+
+int NodeView::compare_key(unsigned slot, Bytes key) const noexcept {
+  const std::byte* page = page_.data();
+  const Layout l = Layout::load(page);
+  if (slot >= l.count) return 1;
+  if (const int order = compare_prefix(page, l, key); order != 0) return -order;
+  const Bytes suffix = key.subspan(l.prefix_bytes);
+  const std::uint32_t mine = node::head_at(page, slot);
+  const std::uint32_t theirs = node::head_of(suffix);
+  if (mine != theirs) return mine < theirs ? -1 : 1;
+  return node::compare_rest(node::entry_of(page, l, slot), suffix);
+}
+
+Bytes NodeView::value(unsigned slot) const noexcept {
+  return node::entry_of(page_.data(), Layout::load(page_.data()), slot).value;
+}
+
+std::uint8_t NodeView::flags(unsigned slot) const noexcept {
+  const std::byte* page = page_.data();
+  const Layout l = Layout::load(page);
+  if (slot >= l.count) return 0;
+  if (!l.fixed) return static_cast<std::uint8_t>(node::slot_word(page, l, slot) >> kSlotOffsetBits);
+  const unsigned offset = node::record_offset(l, slot);
+  return offset == 0 ? std::uint8_t{0} : load_little<std::uint8_t>(page + offset);
+}
+
+unsigned NodeView::child_slot(Bytes key) const noexcept {
+  const Layout l = Layout::load(page_.data());
+  const Position position = search(page_.data(), l, key);
+  return position.exact || position.slot == 0 ? position.slot : position.slot - 1;
+}
+
+PageId NodeView::child(unsigned slot) const noexcept {
+  const Bytes id = value(slot);
+  return id.size() == kChildBytes ? PageId{load_little<std::uint32_t>(id.data())} : kNoPage;
+}
+
+bool NodeView::has_room(std::size_t key_bytes, std::size_t value_bytes) const noexcept {
+  return node::growth_of(Layout::load(page_.data()), key_bytes, value_bytes) != Growth::kNoRoom;
+}
+
+bool NodeView::has_room_to_replace(unsigned slot, std::size_t value_bytes) const noexcept {
+  const std::byte* page = page_.data();
+  const Layout l = Layout::load(page);
+  if (slot >= l.count) return false;
+  if (l.fixed) return node::fits_replaced(l, 0, l.suffix_of(l.key_bytes), value_bytes);
+  const node::Cell cell = node::cell_of(page, l, slot);
+  return cell.offset != 0 && node::fits_replaced(l, cell.bytes(), cell.suffix_bytes, value_bytes);
+}
+
+std::size_t NodeView::used_bytes() const noexcept {
+  const Layout l = Layout::load(page_.data());
+  const std::size_t fences = l.low_bytes + l.high_bytes;
+  if (l.fixed) return fences + std::size_t{l.count} * (4 + l.stride());
+  const unsigned begin = std::min(l.heap_begin, l.fence_begin());
+  const unsigned heap = l.fence_begin() - begin;
+  return fences + 6 * std::size_t{l.count} + heap - std::min(heap, l.dead_bytes);
+}
+
+std::size_t NodeView::capacity_bytes() noexcept {
+  return kPageBytes - kNodeHeadsOffset;
+}
+
+}  // namespace vaultgres

@@ -1,0 +1,490 @@
+#include "btree/node_change.h"
+
+#include <array>
+
+#include "base/check.h"
+#include "btree/node_search.h"
+
+namespace vaultgres::node {
+
+namespace {
+
+constexpr unsigned kCellHeaderBytes = sizeof(CellHeader);
+constexpr unsigned kHeads = kNodeHeadsOffset;
+
+/// Heads and slots of a slotted node in its tightest form.
+constexpr unsigned arrays_end(unsigned capacity) noexcept {
+  return kHeads + 6 * capacity;
+}
+constexpr unsigned tight_capacity(unsigned count) noexcept {
+  return round_up(count, 4);
+}
+
+/// Bytes of all cells of the node in slotted form.
+unsigned cells_bytes(const Layout& l) noexcept {
+  if (!l.fixed) return l.fence_begin() - l.heap_begin - l.dead_bytes;
+  const unsigned rest = rest_of(l.suffix_of(l.key_bytes));
+  return l.count * (kCellHeaderBytes + l.value_bytes) + l.own_keys() * rest;
+}
+
+bool fits_slotted(const Layout& l, unsigned count, unsigned cells) noexcept {
+  return arrays_end(tight_capacity(count)) + cells <= l.fence_begin();
+}
+bool fits_fixed(const Layout& l, unsigned count, unsigned stride) noexcept {
+  return kHeads + count * (4 + stride) <= l.fence_begin();
+}
+
+void set_slot(std::byte* page, const Layout& l, unsigned slot, unsigned offset, unsigned flags) noexcept {
+  store_little(page + l.slots_offset() + 2 * slot, static_cast<std::uint16_t>(offset | flags << kSlotOffsetBits));
+}
+
+void write_cell(std::byte* page, unsigned offset, unsigned suffix_bytes, Bytes rest, Bytes value) noexcept {
+  auto& header = *reinterpret_cast<CellHeader*>(page + offset);
+  header.suffix_bytes.set(static_cast<std::uint16_t>(suffix_bytes));
+  header.value_bytes.set(static_cast<std::uint16_t>(value.size()));
+  std::byte* to = page + offset + kCellHeaderBytes;
+  if (!rest.empty()) std::memcpy(to, rest.data(), rest.size());
+  if (!value.empty()) std::memcpy(to + rest.size(), value.data(), value.size());
+}
+
+void write_record(std::byte* page, unsigned offset, std::uint8_t flags, Bytes rest, unsigned rest_bytes,
+                  Bytes value) noexcept {
+  page[offset] = std::byte{flags};
+  std::byte* to = page + offset + kRecordFlagBytes;
+  if (rest.empty()) {  // also the implied key of entry 0 of an internal node
+    std::memset(to, 0, rest_bytes);
+  } else {
+    std::memcpy(to, rest.data(), rest.size());
+  }
+  if (!value.empty()) std::memcpy(to + rest_bytes, value.data(), value.size());
+}
+
+/// A node without entries has the fixed form, and no lengths yet.
+void make_empty(std::byte* page, const Layout& l) noexcept {
+  NodeHeader& header = header_of(page);
+  header.flags.set(static_cast<std::uint8_t>(kNodeFixed | (l.has_high ? kNodeHasHigh : 0)));
+  header.count.set(0);
+  header.capacity.set(0);
+  header.dead_bytes.set(0);
+  header.heap_begin.set(static_cast<std::uint16_t>(l.fence_begin()));
+  header.key_bytes.set(static_cast<std::uint16_t>(l.prefix_bytes));
+  header.value_bytes.set(l.level > 0 ? kChildBytes : 0);
+  std::memset(page + kNodeHintsOffset, 0xFF, 4 * kNodeHints);
+  std::memset(page + kHeads, 0, l.fence_begin() - kHeads);
+}
+
+void open_head(std::byte* page, const Layout& l, unsigned slot, std::uint32_t head) noexcept {
+  std::byte* at = page + kHeads + 4 * slot;
+  std::memmove(at + 4, at, 4 * (l.count - slot));
+  store_little(at, head);
+}
+
+void close_head(std::byte* page, const Layout& l, unsigned slot) noexcept {
+  std::byte* at = page + kHeads + 4 * slot;
+  std::memmove(at, at + 4, 4 * (l.count - slot - 1));
+  store_little(page + kHeads + 4 * (l.count - 1), std::uint32_t{0});
+}
+
+// --- The slotted form
+
+/// One entry whose value is replaced while the cells are laid out afresh.
+struct Replaced {
+  unsigned slot = kEntriesMax;
+  Bytes value;
+};
+
+/// Lays the node out as slotted, without holes, with room for `extra` more entries of `extra_bytes` of cell.
+/// The room has been checked; only a page whose cells contradict its header can fail.
+const char* lay_out_slotted(MutableBytes page, const Layout& old, unsigned extra, unsigned extra_bytes,
+                            const Replaced& replaced) noexcept {
+  std::array<std::byte, kPageBytes> fresh;  // NOLINT: every byte that is copied back is written
+  const std::byte* from = page.data();
+  const unsigned fences = old.fence_begin();
+  unsigned cells = 0;
+  for (unsigned slot = 0; slot < old.count; ++slot) {
+    const Entry entry = entry_of(from, old, slot);
+    if (entry.value.data() == nullptr) return "an entry lies outside the page";
+    const unsigned rest = old.key_is_low_fence(slot) ? 0 : rest_of(entry.suffix_bytes);
+    const std::size_t value_bytes = slot == replaced.slot ? replaced.value.size() : entry.value.size();
+    cells += kCellHeaderBytes + rest + static_cast<unsigned>(value_bytes);
+  }
+  Layout now = old;
+  now.fixed = false;
+  now.capacity = round_up(old.count + extra, 16);
+  if (arrays_end(now.capacity) + cells + extra_bytes > fences) now.capacity = tight_capacity(old.count + extra);
+  if (arrays_end(now.capacity) + cells + extra_bytes > fences) return "its cells take more room than its header says";
+
+  std::byte* to = fresh.data();
+  std::memcpy(to, from, kHeads + 4 * old.count);
+  std::memset(to + kHeads + 4 * old.count, 0, fences - kHeads - 4 * old.count);
+  std::memcpy(to + fences, from + fences, kPageBytes - fences);
+  unsigned begin = fences;
+  for (unsigned slot = 0; slot < old.count; ++slot) {
+    const Entry entry = entry_of(from, old, slot);
+    const bool implied = old.key_is_low_fence(slot);
+    const unsigned suffix_bytes = implied ? 0 : entry.suffix_bytes;
+    const Bytes rest(entry.rest, rest_of(suffix_bytes));
+    const Bytes value = slot == replaced.slot ? replaced.value : entry.value;
+    begin -= kCellHeaderBytes + static_cast<unsigned>(rest.size() + value.size());
+    write_cell(to, begin, suffix_bytes, rest, value);
+    set_slot(to, now, slot, begin, NodeView(page).flags(slot));
+  }
+  NodeHeader& header = header_of(to);
+  header.flags.set(static_cast<std::uint8_t>(header.flags.get() & ~unsigned{kNodeFixed}));
+  header.capacity.set(static_cast<std::uint16_t>(now.capacity));
+  header.heap_begin.set(static_cast<std::uint16_t>(begin));
+  header.dead_bytes.set(0);
+  header.key_bytes.set(0);
+  header.value_bytes.set(0);
+  std::memcpy(page.data(), to, kPageBytes);
+  return nullptr;
+}
+
+/// Moves the slots up by `step` heads. The room is free.
+void grow_arrays(std::byte* page, const Layout& l, unsigned step) noexcept {
+  std::byte* slots = page + l.slots_offset();
+  std::memmove(slots + 4 * step, slots, 2 * l.count);
+  std::memset(slots, 0, 4 * step);
+  // Free slots are zero; what lies behind the old ones may be the rest of a removed cell.
+  std::memset(slots + 4 * step + 2 * l.count, 0, 2 * (l.capacity + step - l.count));
+  header_of(page).capacity.set(static_cast<std::uint16_t>(l.capacity + step));
+}
+
+/// Makes the node slotted with room for one more slot and `cell_bytes` in one piece.
+const char* prepare_slotted(MutableBytes page, const Layout& l, unsigned cell_bytes) noexcept {
+  if (!l.fixed) {
+    if (l.count < l.capacity) {
+      if (arrays_end(l.capacity) + cell_bytes <= l.heap_begin) return nullptr;
+    } else {
+      for (const unsigned step : {16u, 4u}) {
+        if (arrays_end(l.capacity + step) + cell_bytes > l.heap_begin) continue;
+        grow_arrays(page.data(), l, step);
+        return nullptr;
+      }
+    }
+  }
+  return lay_out_slotted(page, l, 1, cell_bytes, Replaced{});
+}
+
+void insert_slotted(std::byte* page, unsigned slot, std::uint8_t flags, std::uint32_t head, unsigned suffix_bytes,
+                    Bytes rest, Bytes value) noexcept {
+  const Layout l = Layout::load(page);
+  const unsigned cell_bytes = kCellHeaderBytes + static_cast<unsigned>(rest.size() + value.size());
+  const unsigned offset = l.heap_begin - cell_bytes;
+  write_cell(page, offset, suffix_bytes, rest, value);
+  std::byte* slots = page + l.slots_offset();
+  std::memmove(slots + 2 * slot + 2, slots + 2 * slot, 2 * (l.count - slot));
+  set_slot(page, l, slot, offset, flags);
+  open_head(page, l, slot, head);
+  NodeHeader& header = header_of(page);
+  header.heap_begin.set(static_cast<std::uint16_t>(offset));
+  header.count.set(static_cast<std::uint16_t>(l.count + 1));
+  update_hints(page, slot, l.count, l.count + 1);
+}
+
+const char* remove_slotted(std::byte* page, const Layout& l, unsigned slot) noexcept {
+  const Cell cell = cell_of(page, l, slot);
+  if (cell.offset < l.heap_begin || cell.offset + cell.bytes() > l.fence_begin()) return "a cell lies outside the heap";
+  NodeHeader& header = header_of(page);
+  if (cell.offset == l.heap_begin) {
+    header.heap_begin.set(static_cast<std::uint16_t>(l.heap_begin + cell.bytes()));
+  } else {
+    header.dead_bytes.set(static_cast<std::uint16_t>(l.dead_bytes + cell.bytes()));
+  }
+  std::byte* slots = page + l.slots_offset();
+  std::memmove(slots + 2 * slot, slots + 2 * slot + 2, 2 * (l.count - slot - 1));
+  store_little(slots + 2 * (l.count - 1), std::uint16_t{0});
+  return nullptr;
+}
+
+const char* replace_slotted(MutableBytes page, const Layout& l, unsigned slot, Bytes value) noexcept {
+  std::byte* bytes = page.data();
+  const Cell cell = cell_of(bytes, l, slot);
+  if (cell.offset < l.heap_begin || cell.offset + cell.bytes() > l.fence_begin()) return "a cell lies outside the heap";
+  if (!fits_replaced(l, cell.bytes(), cell.suffix_bytes, value.size())) return "no room for the value";
+  NodeHeader& header = header_of(bytes);
+  const Bytes rest(bytes + cell.offset + kCellHeaderBytes, rest_of(cell.suffix_bytes));
+  if (value.size() <= cell.value_bytes) {
+    reinterpret_cast<CellHeader*>(bytes + cell.offset)->value_bytes.set(static_cast<std::uint16_t>(value.size()));
+    if (!value.empty()) std::memcpy(bytes + cell.offset + kCellHeaderBytes + rest.size(), value.data(), value.size());
+    header.dead_bytes.set(static_cast<std::uint16_t>(l.dead_bytes + cell.value_bytes - value.size()));
+    return nullptr;
+  }
+  const unsigned new_bytes = kCellHeaderBytes + static_cast<unsigned>(rest.size() + value.size());
+  if (arrays_end(l.capacity) + new_bytes > l.heap_begin) return lay_out_slotted(page, l, 0, 0, Replaced{slot, value});
+  const unsigned offset = l.heap_begin - new_bytes;
+  write_cell(bytes, offset, cell.suffix_bytes, rest, value);
+  set_slot(bytes, l, slot, offset, slot_word(bytes, l, slot) >> kSlotOffsetBits);
+  header.heap_begin.set(static_cast<std::uint16_t>(offset));
+  header.dead_bytes.set(static_cast<std::uint16_t>(l.dead_bytes + cell.bytes()));
+  return nullptr;
+}
+
+// --- The fixed form
+
+/// Gives a node whose entries store no key yet (none, or an internal node's first) another stride.
+void reshape(std::byte* page, const Layout& l, unsigned key_bytes, unsigned value_bytes) noexcept {
+  NodeHeader& header = header_of(page);
+  header.key_bytes.set(static_cast<std::uint16_t>(key_bytes));
+  header.value_bytes.set(static_cast<std::uint16_t>(value_bytes));
+  if (l.count == 0) return;
+  std::byte child[kChildBytes];
+  std::memcpy(child, page + l.fence_begin() - kChildBytes, kChildBytes);
+  std::memset(page + l.heap_begin, 0, l.fence_begin() - l.heap_begin);
+  Layout now = l;
+  now.key_bytes = key_bytes;
+  const unsigned offset = l.fence_begin() - now.stride();
+  write_record(page, offset, 0, {}, rest_of(now.suffix_of(key_bytes)), child);
+  header.heap_begin.set(static_cast<std::uint16_t>(offset));
+}
+
+void insert_fixed(std::byte* page, unsigned slot, std::uint8_t flags, std::uint32_t head, Bytes rest,
+                  Bytes value) noexcept {
+  const Layout l = Layout::load(page);
+  const unsigned stride = l.stride();
+  const unsigned begin = l.fence_begin() - l.count * stride;
+  std::memmove(page + begin - stride, page + begin, (l.count - slot) * stride);
+  write_record(page, l.fence_begin() - (slot + 1) * stride, flags, rest, rest_of(l.suffix_of(l.key_bytes)), value);
+  open_head(page, l, slot, head);
+  NodeHeader& header = header_of(page);
+  header.heap_begin.set(static_cast<std::uint16_t>(begin - stride));
+  header.count.set(static_cast<std::uint16_t>(l.count + 1));
+  update_hints(page, slot, l.count, l.count + 1);
+}
+
+void remove_fixed(std::byte* page, const Layout& l, unsigned slot) noexcept {
+  const unsigned stride = l.stride();
+  const unsigned begin = l.fence_begin() - l.count * stride;
+  std::memmove(page + begin + stride, page + begin, (l.count - slot - 1) * stride);
+  std::memset(page + begin, 0, stride);
+  header_of(page).heap_begin.set(static_cast<std::uint16_t>(begin + stride));
+}
+
+const char* replace_fixed(MutableBytes page, const Layout& l, unsigned slot, Bytes value) noexcept {
+  std::byte* bytes = page.data();
+  const unsigned suffix = l.suffix_of(l.key_bytes);
+  if (!fits_replaced(l, 0, suffix, value.size())) return "no room for the value";
+  if (value.size() == l.value_bytes) {
+    std::byte* to = bytes + record_offset(l, slot) + kRecordFlagBytes + rest_of(suffix);
+    if (!value.empty()) std::memcpy(to, value.data(), value.size());
+    return nullptr;
+  }
+  if (l.count > 1) return lay_out_slotted(page, l, 0, 0, Replaced{slot, value});
+  std::array<std::byte, kKeyBytesMax> rest;
+  const std::byte* record = bytes + l.heap_begin;
+  const std::uint8_t flags = std::to_integer<std::uint8_t>(record[0]);
+  std::memcpy(rest.data(), record + kRecordFlagBytes, rest_of(suffix));
+  std::memset(bytes + l.heap_begin, 0, l.fence_begin() - l.heap_begin);
+  const unsigned offset = l.fence_begin() - l.stride_for(l.key_bytes, static_cast<unsigned>(value.size()));
+  write_record(bytes, offset, flags, Bytes(rest).first(rest_of(suffix)), rest_of(suffix), value);
+  header_of(bytes).value_bytes.set(static_cast<std::uint16_t>(value.size()));
+  header_of(bytes).heap_begin.set(static_cast<std::uint16_t>(offset));
+  return nullptr;
+}
+
+// --- What a change must satisfy
+
+const char* value_problem(const Layout& l, std::uint8_t flags, Bytes value) noexcept {
+  if (l.level == 0) {
+    if ((flags & ~unsigned{kAllFlags}) != 0) return "unknown slot flags";
+    return value.size() > kInlineValueBytesMax ? "a value longer than any inline value" : nullptr;
+  }
+  if (flags != 0) return "slot flags in an internal node";
+  return value.size() != kChildBytes ? "an internal node's value is not a child id" : nullptr;
+}
+
+const char* insert_problem(const std::byte* page, const Layout& l, unsigned slot, Bytes key) noexcept {
+  if (slot > l.count) return "the slot is beyond the last";
+  if (key.size() > kKeyBytesMax) return "a key longer than any key";
+  const Bytes low = low_fence(page, l);
+  if (key.size() < l.prefix_bytes || compare_bytes(key.data(), low.data(), l.prefix_bytes) != 0) {
+    return "the key does not start with the node's prefix";
+  }
+  if (l.key_is_low_fence(slot)) {
+    if (l.count > 0) return "an entry before the first of an internal node";
+    if (compare_keys(key, low) != 0) return "the first key of an internal node is not its low fence";
+  }
+  return nullptr;
+}
+
+void mark_ghosts(std::byte* page, std::uint8_t flags) noexcept {
+  if ((flags & kSlotGhost) == 0) return;
+  PageHeader& header = *reinterpret_cast<PageHeader*>(page);
+  header.flags.set(static_cast<std::uint8_t>(header.flags.get() | kPageFlagHasGhosts));
+}
+
+}  // namespace
+
+Growth growth_of(const Layout& l, std::size_t key_bytes, std::size_t value_bytes) noexcept {
+  if (key_bytes > kKeyBytesMax || value_bytes > kInlineValueBytesMax) return Growth::kNoRoom;
+  if (l.level > 0 && value_bytes != kChildBytes) return Growth::kNoRoom;
+  const auto key = static_cast<unsigned>(key_bytes);
+  const auto value = static_cast<unsigned>(value_bytes);
+  const bool implied = l.key_is_low_fence(l.count);
+  if (l.fixed) {
+    if ((implied || key == l.key_bytes) && value == l.value_bytes) {
+      return fits_fixed(l, l.count + 1, l.stride()) ? Growth::kFixed : Growth::kNoRoom;
+    }
+    if (l.own_keys() == 0) {
+      return fits_fixed(l, l.count + 1, l.stride_for(key, value)) ? Growth::kReshape : Growth::kNoRoom;
+    }
+  }
+  const unsigned cell = kCellHeaderBytes + (implied ? 0 : rest_of(l.suffix_of(key))) + value;
+  return fits_slotted(l, l.count + 1, cells_bytes(l) + cell) ? Growth::kSlotted : Growth::kNoRoom;
+}
+
+bool fits_replaced(const Layout& l, unsigned old_cell_bytes, unsigned suffix_bytes, std::size_t value_bytes) noexcept {
+  if (l.level > 0) return value_bytes == kChildBytes;
+  if (value_bytes > kInlineValueBytesMax) return false;
+  const auto value = static_cast<unsigned>(value_bytes);
+  if (l.fixed) {
+    if (value == l.value_bytes) return true;
+    if (l.count == 1) return fits_fixed(l, 1, l.stride_for(l.key_bytes, value));
+    return fits_slotted(l, l.count, cells_bytes(l) + value - l.value_bytes);
+  }
+  const unsigned new_cell_bytes = kCellHeaderBytes + rest_of(suffix_bytes) + value;
+  if (new_cell_bytes <= old_cell_bytes) return true;
+  return fits_slotted(l, l.count, cells_bytes(l) + new_cell_bytes - old_cell_bytes);
+}
+
+const char* header_problem(const std::byte* page) noexcept {
+  const NodeHeader& header = header_of(page);
+  const Layout l = Layout::load(page);
+  if (header.low_bytes.get() > l.low_bytes || header.high_bytes.get() > l.high_bytes) return "a fence is too long";
+  if (header.prefix_bytes.get() > l.prefix_bytes) return "the prefix is longer than the low fence";
+  if (header.count.get() > l.count) return "more entries than there is room for";
+  if (header.capacity.get() > l.capacity) return "more slots than there is room for";
+  if (!l.fixed) {
+    if (l.capacity % 4 != 0) return "the capacity is no multiple of four";
+    if (l.count == 0) return "slots without an entry";
+    if (l.heap_begin < arrays_end(l.capacity) || l.heap_begin > l.fence_begin()) return "heap out of bounds";
+    return l.dead_bytes > l.fence_begin() - l.heap_begin ? "more dead bytes than heap" : nullptr;
+  }
+  if (header.key_bytes.get() > l.key_bytes || header.value_bytes.get() > l.value_bytes) return "entries too long";
+  if (l.key_bytes < l.prefix_bytes) return "keys shorter than their prefix";
+  if (l.level > 0 && l.value_bytes != kChildBytes) return "an internal node's values are not child ids";
+  if (l.capacity != 0 || l.dead_bytes != 0) return "slots in a node of fixed stride";
+  if (!fits_fixed(l, l.count, l.stride())) return "records out of bounds";
+  return l.heap_begin != l.fence_begin() - l.count * l.stride() ? "records are not where the heap begins" : nullptr;
+}
+
+void init(MutableBytes page, ObjectId object, unsigned level, std::uint8_t page_flags, const NodeFences& fences,
+          PageId right) noexcept {
+  VG_CHECK(fences.low.size() <= kKeyBytesMax && fences.high.size() <= kKeyBytesMax, "a fence longer than any key");
+  VG_CHECK(level < 256, "a tree deeper than any");
+  const Bytes high = fences.has_high ? fences.high : Bytes{};
+  std::byte* bytes = page.data();
+  std::memset(bytes, 0, kNodeHeadsOffset);
+  PageHeader& page_head = page_header(page);
+  page_head.object.set(raw(object));
+  page_head.type.set(raw(level == 0 ? PageType::kLeaf : PageType::kInternal));
+  page_head.flags.set(page_flags);
+  std::size_t prefix = 0;
+  while (prefix < std::min(fences.low.size(), high.size()) && fences.low[prefix] == high[prefix]) ++prefix;
+  NodeHeader& header = header_of(bytes);
+  header.level.set(static_cast<std::uint8_t>(level));
+  header.right.set(raw(right));
+  header.flags.set(static_cast<std::uint8_t>(fences.has_high ? kNodeHasHigh : 0));
+  header.prefix_bytes.set(static_cast<std::uint16_t>(prefix));
+  header.low_bytes.set(static_cast<std::uint16_t>(fences.low.size()));
+  header.high_bytes.set(static_cast<std::uint16_t>(high.size()));
+  if (prefix > 0) std::memcpy(header.prefix_start, fences.low.data(), std::min<std::size_t>(prefix, 8));
+  const Layout l = Layout::load(bytes);
+  if (l.low_bytes > 0) std::memcpy(bytes + kPageBytes - l.low_bytes, fences.low.data(), l.low_bytes);
+  if (l.high_bytes > 0) std::memcpy(bytes + l.fence_begin(), high.data(), l.high_bytes);
+  make_empty(bytes, l);
+}
+
+const char* insert(MutableBytes page, unsigned slot, std::uint8_t flags, Bytes key, Bytes value) noexcept {
+  std::byte* bytes = page.data();
+  if (const char* problem = header_problem(bytes)) return problem;
+  const Layout l = Layout::load(bytes);
+  if (const char* problem = value_problem(l, flags, value)) return problem;
+  if (const char* problem = insert_problem(bytes, l, slot, key)) return problem;
+  const bool implied = l.key_is_low_fence(slot);
+  const Bytes suffix = key.subspan(l.prefix_bytes);
+  const std::uint32_t head = head_of(suffix);
+  const Bytes rest = suffix.size() > 4 && !implied ? suffix.subspan(4) : Bytes{};
+  switch (growth_of(l, key.size(), value.size())) {
+    case Growth::kNoRoom:
+      return "no room for the entry";
+    case Growth::kReshape:
+      reshape(bytes, l, static_cast<unsigned>(key.size()), static_cast<unsigned>(value.size()));
+      [[fallthrough]];
+    case Growth::kFixed:
+      insert_fixed(bytes, slot, flags, head, rest, value);
+      break;
+    case Growth::kSlotted: {
+      const auto cell_bytes = kCellHeaderBytes + static_cast<unsigned>(rest.size() + value.size());
+      if (const char* problem = prepare_slotted(page, l, cell_bytes)) return problem;
+      const unsigned suffix_bytes = implied ? 0 : static_cast<unsigned>(suffix.size());
+      insert_slotted(bytes, slot, flags, head, suffix_bytes, rest, value);
+      break;
+    }
+  }
+  mark_ghosts(bytes, flags);
+  return nullptr;
+}
+
+const char* remove(MutableBytes page, unsigned slot) noexcept {
+  std::byte* bytes = page.data();
+  if (const char* problem = header_problem(bytes)) return problem;
+  const Layout l = Layout::load(bytes);
+  if (slot >= l.count) return "there is no such slot";
+  if (l.key_is_low_fence(slot) && l.count > 1) return "an internal node's first entry goes before the others";
+  if (l.count == 1) {
+    make_empty(bytes, l);
+    return nullptr;
+  }
+  if (l.fixed) {
+    remove_fixed(bytes, l, slot);
+  } else if (const char* problem = remove_slotted(bytes, l, slot)) {
+    return problem;
+  }
+  close_head(bytes, l, slot);
+  header_of(bytes).count.set(static_cast<std::uint16_t>(l.count - 1));
+  update_hints(bytes, slot, l.count, l.count - 1);
+  return nullptr;
+}
+
+const char* replace(MutableBytes page, unsigned slot, std::uint8_t flags, Bytes value) noexcept {
+  std::byte* bytes = page.data();
+  if (const char* problem = header_problem(bytes)) return problem;
+  const Layout l = Layout::load(bytes);
+  if (slot >= l.count) return "there is no such slot";
+  if (const char* problem = value_problem(l, flags, value)) return problem;
+  if (const char* problem = l.fixed ? replace_fixed(page, l, slot, value) : replace_slotted(page, l, slot, value)) {
+    return problem;
+  }
+  return set_flags(page, slot, kLoggedFlags, flags);
+}
+
+const char* set_flags(MutableBytes page, unsigned slot, std::uint8_t mask, std::uint8_t flags) noexcept {
+  std::byte* bytes = page.data();
+  if (const char* problem = header_problem(bytes)) return problem;
+  const Layout l = Layout::load(bytes);
+  if (slot >= l.count) return "there is no such slot";
+  if (l.level > 0 && flags != 0) return "slot flags in an internal node";
+  const unsigned now = (NodeView(page).flags(slot) & ~unsigned{mask}) | (flags & mask);
+  if (l.fixed) {
+    bytes[record_offset(l, slot)] = static_cast<std::byte>(now);
+  } else {
+    set_slot(bytes, l, slot, slot_word(bytes, l, slot) & kSlotOffsetMask, now);
+  }
+  mark_ghosts(bytes, flags);
+  return nullptr;
+}
+
+const char* append_range(MutableBytes page, const NodeView& from, unsigned first, unsigned last) noexcept {
+  std::array<std::byte, kKeyBytesMax> key;
+  for (unsigned slot = first; slot < last; ++slot) {
+    const std::size_t key_bytes = from.copy_key(slot, key);
+    const unsigned count = Layout::load(page.data()).count;
+    if (const char* problem = insert(page, count, from.flags(slot), Bytes(key).first(key_bytes), from.value(slot))) {
+      return problem;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace vaultgres::node

@@ -1,0 +1,326 @@
+// Structure changes: split, root split, merge, root collapse, freeing a dropped tree. Each is one log record
+// over one parent and its children; whatever it needs is reserved before the first latch.
+#include <array>
+#include <memory>
+
+#include "base/payload_buffer.h"
+#include "base/try.h"
+#include "btree/tree.h"
+#include "buffer/page_image.h"
+#include "wal/log_space.h"
+
+namespace vaultgres {
+
+namespace {
+
+/// Log space of a structure change: at most three whole pages, a few small parts, and bitmap bits.
+constexpr std::uint64_t kStructureLogBytes = log_bytes_for(3 * (kPageBytes + 64) + 3 * kKeyBytesMax + 512);
+
+using PageBuffer = std::array<std::byte, kPageBytes>;
+
+void add_image(MiniTxn& mini, ExclusiveGuard& page, Bytes image, PayloadBuffer& payload) {
+  payload.clear();
+  encode_page_image(payload, image);
+  mini.add(page, PageOp::kImage, payload.bytes());
+}
+
+std::array<std::byte, 4> child_value(PageId id) {
+  std::array<std::byte, 4> value{};
+  store_little(value.data(), raw(id));
+  return value;
+}
+
+/// A node is worth merging when it is less than a quarter full.
+bool underfull(const NodeView& node) { return node.used_bytes() < NodeView::capacity_bytes() / 4; }
+
+}  // namespace
+
+std::uint64_t Tree::log_bytes_of_change(std::size_t key_bytes, std::size_t value_bytes) noexcept {
+  // Record and compensation each carry the key twice and both the old and the new value at most.
+  return log_bytes_for(2 * (2 * key_bytes + 2 * value_bytes + 128));
+}
+
+void Tree::add_new_root(MiniTxn& mini, ExclusiveGuard& page, ObjectId object) {
+  PageBuffer image;
+  build_node(image, object, 0, true, NodeFences{}, kNoPage);
+  PayloadBuffer payload;
+  add_image(mini, page, image, payload);
+}
+
+// --- Split
+
+Status Tree::make_room(Bytes key, std::size_t value_bytes) const { return split(key, 0, key.size(), value_bytes); }
+
+Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t value_bytes) const {
+  for (;;) {
+    LogSpace log_space(context_->log);
+    VG_TRY(log_space.reserve(kStructureLogBytes));
+    VG_ASSIGN(PageReservation pages, context_->space.reserve(2, root_));
+    VG_ASSIGN(FrameTicket frames, context_->pool.reserve_frames(2));
+    VG_ASSIGN(WritePath path, latch_path(key, level, Parent::kYes));
+    const NodeView node(path.node.page());
+    // Looked at again under the latch: somebody else may have made room, or the root may have grown.
+    if (node.level() != level || node.has_room(key_bytes, value_bytes)) return {};
+    if (node.count() < 2) return damaged(path.node.id(), "has no room although it holds fewer than two entries");
+
+    const SplitPoint point = choose_split(node, node.lower_bound(key).slot, key_bytes + value_bytes);
+    const Bytes separator(point.separator, point.separator_bytes);
+    const bool is_root = node.is_root();
+    if (!is_root && !NodeView(path.parent.page()).has_room(separator.size(), sizeof(std::uint32_t))) {
+      const std::size_t separator_bytes = separator.size();
+      path = WritePath{};
+      VG_TRY(split(key, level + 1, separator_bytes, sizeof(std::uint32_t)));
+      continue;
+    }
+
+    MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
+    PayloadBuffer payload;
+    PageBuffer image;
+    std::size_t pages_used = 1;
+    if (is_root) {
+      // The root keeps its page: its content moves down into two new pages, all three carried whole.
+      pages_used = 2;
+      ExclusiveGuard& left = mini.own(context_->pool.create(pages[0], frames));
+      ExclusiveGuard& right = mini.own(context_->pool.create(pages[1], frames));
+      build_left_half(image, node, point, pages[1]);
+      add_image(mini, left, image, payload);
+      build_right_half(image, node, point);
+      add_image(mini, right, image, payload);
+      build_new_root(image, object_, level + 1, pages[0], separator, pages[1]);
+      add_image(mini, path.node, image, payload);
+    } else {
+      ExclusiveGuard& right = mini.own(context_->pool.create(pages[0], frames));
+      build_right_half(image, node, point);
+      add_image(mini, right, image, payload);
+      payload.clear();
+      encode_node_truncate(payload, point.slot, separator, pages[0]);
+      mini.add(path.node, PageOp::kNodeTruncate, payload.bytes());
+      payload.clear();
+      encode_node_insert(payload, path.slot + 1, 0, separator, child_value(pages[0]));
+      mini.add(path.parent, PageOp::kNodeInsert, payload.bytes());
+    }
+    if (!context_->space.add_to(mini, pages.ids().first(pages_used), {})) continue;  // reserve() loads the bitmap again
+    mini.commit();
+    pages.committed(pages_used);
+    return {};
+  }
+}
+
+// --- Merge
+
+Status Tree::merge_at(Bytes key) const { return merge(key, 0); }
+
+Status Tree::merge(Bytes key, unsigned level) const {
+  LogSpace log_space(context_->log);
+  VG_TRY(log_space.reserve(kStructureLogBytes));
+  std::vector<LoadPin> pins;
+  PageId freed = kNoPage;
+  bool parent_underfull = false;
+  for (unsigned attempt = 0;; ++attempt) {
+    if (attempt == 3) return {};  // busy: a later delete tries again
+    VG_ASSIGN(WritePath path, latch_path(key, level, Parent::kYes));
+    {
+      const NodeView node(path.node.page());
+      if (node.level() != level || !path.parent || !underfull(node)) return {};
+    }
+    const NodeView parent(path.parent.page());
+    if (parent.count() < 2) return {};
+    // Pages are latched left before right. The parent's exclusive latch keeps others from changing which
+    // children these are while the node's own latch is given up.
+    unsigned right_slot = path.slot + 1;
+    ExclusiveGuard left;
+    ExclusiveGuard right;
+    PageId missing = kNoPage;
+    if (right_slot < parent.count()) {
+      left = std::move(path.node);
+      if (auto latched = context_->pool.exclusive_if_resident(parent.child(right_slot))) {
+        right = *std::move(latched);
+      } else {
+        missing = parent.child(right_slot);
+      }
+    } else {
+      right_slot = path.slot;
+      const PageId node_id = path.node.id();
+      path.node.release();
+      const PageId left_id = parent.child(right_slot - 1);
+      if (auto latched = context_->pool.exclusive_if_resident(left_id)) {
+        left = *std::move(latched);
+        if (auto again = context_->pool.exclusive_if_resident(node_id)) {
+          right = *std::move(again);
+        } else {
+          missing = node_id;
+        }
+      } else {
+        missing = left_id;
+      }
+    }
+    if (missing != kNoPage) {
+      left.release();
+      path = WritePath{};
+      VG_ASSIGN(LoadPin pin, context_->pool.load(missing, Hint::kNormal));
+      pins.push_back(std::move(pin));
+      continue;
+    }
+    const NodeView left_view(left.page());
+    const NodeView right_view(right.page());
+    VG_TRY(check_child(left_view, level, left.id()));
+    VG_TRY(check_child(right_view, level, right.id()));
+    if (left_view.right() != right.id()) return damaged(left.id(), "its right sibling is not its parent's next child");
+    PageBuffer image;
+    if (!build_merged(image, left_view, right_view)) return {};
+
+    freed = right.id();
+    MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
+    PayloadBuffer payload;
+    add_image(mini, left, image, payload);
+    payload.clear();
+    mini.add(right, PageOp::kFree, payload.bytes());
+    encode_node_remove(payload, right_slot);
+    mini.add(path.parent, PageOp::kNodeRemove, payload.bytes());
+    if (!context_->space.add_to(mini, {}, std::span(&freed, 1))) {
+      left.release();
+      right.release();
+      path = WritePath{};
+      VG_ASSIGN(auto bitmap_pins, context_->space.load_bitmaps(std::span(&freed, 1)));
+      for (LoadPin& pin : bitmap_pins) pins.push_back(std::move(pin));
+      continue;
+    }
+    mini.commit();
+    parent_underfull = underfull(NodeView(path.parent.page())) || NodeView(path.parent.page()).count() == 1;
+    break;
+  }
+  context_->space.freed(std::span(&freed, 1));
+  pins.clear();
+  if (!parent_underfull) return {};
+  VG_TRY(merge(key, level + 1));
+  return collapse_root();
+}
+
+/// A root with a single child takes over the child's content, and the tree is one level lower.
+Status Tree::collapse_root() const {
+  LogSpace log_space(context_->log);
+  VG_TRY(log_space.reserve(kStructureLogBytes));
+  std::vector<LoadPin> pins;
+  for (unsigned attempt = 0; attempt < 4; ++attempt) {
+    VG_ASSIGN(ExclusiveGuard root, context_->pool.exclusive(root_, Hint::kNormal));
+    const NodeView view(root.page());
+    VG_TRY(check_child(view, view.level(), root_));
+    if (view.level() == 0 || view.count() != 1) return {};
+    const PageId child_id = view.child(0);
+    auto child = context_->pool.exclusive_if_resident(child_id);
+    if (!child) {
+      root.release();
+      VG_ASSIGN(LoadPin pin, context_->pool.load(child_id, Hint::kNormal));
+      pins.push_back(std::move(pin));
+      continue;
+    }
+    VG_TRY(check_child(NodeView(child->page()), view.level() - 1, child_id));
+    PageBuffer image;
+    std::copy(child->page().begin(), child->page().end(), image.begin());
+    PageHeader& header = page_header(MutableBytes(image));
+    header.flags.set(static_cast<std::uint8_t>(header.flags.get() | kPageFlagRoot));
+    MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
+    PayloadBuffer payload;
+    add_image(mini, root, image, payload);
+    payload.clear();
+    mini.add(*child, PageOp::kFree, payload.bytes());
+    if (!context_->space.add_to(mini, {}, std::span(&child_id, 1))) {
+      child->release();
+      root.release();
+      VG_ASSIGN(auto bitmap_pins, context_->space.load_bitmaps(std::span(&child_id, 1)));
+      for (LoadPin& pin : bitmap_pins) pins.push_back(std::move(pin));
+      continue;
+    }
+    mini.commit();
+    child->release();
+    root.release();
+    context_->space.freed(std::span(&child_id, 1));
+    attempt = 0;  // the new content may be such a root again
+  }
+  return {};
+}
+
+// --- Freeing a tree that nobody can reach
+
+namespace {
+
+bool has_overflow(const NodeView& node) {
+  if (!node.is_leaf()) return false;
+  for (unsigned slot = 0; slot < node.count(); ++slot) {
+    if ((node.flags(slot) & kSlotOverflow) != 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+/// Follows last children down; the page whose last child is a leaf or has no children itself. kNoPage: the
+/// root is all that is left.
+Result<PageId> Tree::lowest_last_parent() const {
+  VG_ASSIGN(SharedGuard node, context_->pool.shared(root_, Hint::kScan));
+  VG_TRY(check_child(NodeView(node.page()), NodeView(node.page()).level(), root_));
+  PageId parent = kNoPage;
+  for (PageId id = root_;;) {
+    const NodeView view(node.page());
+    const unsigned level = view.level();
+    if (level == 0 || view.count() == 0) return parent;
+    const PageId child = view.child(view.count() - 1);
+    parent = id;
+    if (level == 1) return parent;
+    node.release();
+    VG_ASSIGN(node, context_->pool.shared(child, Hint::kScan));
+    VG_TRY(check_child(NodeView(node.page()), level - 1, child));
+    id = child;
+  }
+}
+
+Result<bool> Tree::free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> spill) const {
+  LogSpace log_space(context_->log);
+  VG_TRY(log_space.reserve(kStructureLogBytes));
+  for (unsigned freed_count = 0; freed_count < pages_max;) {
+    VG_ASSIGN(const PageId parent_id, lowest_last_parent());
+    if (parent_id == kNoPage) {
+      VG_ASSIGN(SharedGuard root, context_->pool.shared(root_, Hint::kScan));
+      const bool spilling = has_overflow(NodeView(root.page()));
+      root.release();
+      if (!spilling) return true;
+      VG_TRY(spill(Bytes{}));
+      continue;
+    }
+    // Nobody else changes the tree: what is read here still holds when it is latched again below.
+    PageId child_id = kNoPage;
+    {
+      VG_ASSIGN(SharedGuard parent, context_->pool.shared(parent_id, Hint::kScan));
+      const NodeView view(parent.page());
+      if (view.count() == 0) continue;
+      child_id = view.child(view.count() - 1);
+    }
+    VG_ASSIGN(LoadPin pin, context_->pool.load(child_id, Hint::kScan));
+    VG_ASSIGN(auto bitmap_pins, context_->space.load_bitmaps(std::span(&child_id, 1)));
+    VG_ASSIGN(ExclusiveGuard parent, context_->pool.exclusive(parent_id, Hint::kScan));
+    auto child = context_->pool.exclusive_if_resident(child_id);
+    if (!child) continue;
+    VG_TRY(check_child(NodeView(child->page()), NodeView(parent.page()).level() - 1, child_id));
+    if (has_overflow(NodeView(child->page()))) {
+      const std::string key(as_text(NodeView(child->page()).low_fence()));
+      child->release();
+      parent.release();
+      VG_TRY(spill(as_bytes(key)));
+      continue;
+    }
+    MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
+    PayloadBuffer payload;
+    mini.add(*child, PageOp::kFree, payload.bytes());
+    encode_node_remove(payload, NodeView(parent.page()).count() - 1);
+    mini.add(parent, PageOp::kNodeRemove, payload.bytes());
+    if (!context_->space.add_to(mini, {}, std::span(&child_id, 1))) continue;
+    mini.commit();
+    child->release();
+    parent.release();
+    context_->space.freed(std::span(&child_id, 1));
+    ++freed_count;
+  }
+  return false;
+}
+
+}  // namespace vaultgres

@@ -1,0 +1,118 @@
+// A concurrent B+Tree: descent, leaf access, splits, merges.
+//
+// The tree knows keys, values and slot flags; what is visible to whom is decided above, in callbacks that
+// run on a leaf. The protocol (latch order, restarts, what a reader may see between any two steps) is in
+// README.md of this folder.
+//
+// Thread safety: all calls may be made by any number of threads at once. A Tree is a small value: ids and
+// references; it owns nothing.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/function_ref.h"
+#include "base/poison.h"
+#include "btree/node.h"
+#include "buffer/buffer_pool.h"
+#include "buffer/mini_txn.h"
+#include "space/page_allocator.h"
+#include "wal/log.h"
+
+namespace vaultgres {
+
+/// What a tree works with. All of it outlives the tree.
+struct TreeContext {
+  BufferPool& pool;
+  Log& log;
+  PageAllocator& space;
+};
+
+class Tree {
+ public:
+  Tree(const TreeContext& context, ObjectId object, PageId root, Hint hint = Hint::kNormal) noexcept
+      : context_(&context), object_(object), root_(root), hint_(hint) {}
+
+  ObjectId object() const noexcept { return object_; }
+  PageId root() const noexcept { return root_; }
+  const TreeContext& context() const noexcept { return *context_; }
+
+  /// Which leaf a reader wants.
+  struct Target {
+    enum class Kind : std::uint8_t {
+      kCovering,  ///< low <= key < high
+      kBelow,     ///< low < key <= high: where a backward scan from `key` (exclusive) begins; key not empty
+      kLast,      ///< the rightmost leaf
+    };
+    Kind kind = Kind::kCovering;
+    Bytes key;
+  };
+  /// Runs `visit` on the target leaf. It may run several times, on bytes that change meanwhile: it bounds
+  /// what it reads, copies results out, and starts afresh each time; the last run is the one that counts.
+  /// It takes no page latch and does not wait. [no latch held]
+  Status read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint) const;
+  Status read_leaf(Bytes key, FunctionRef<void(const NodeView&)> visit) const {
+    return read_leaf(Target{Target::Kind::kCovering, key}, visit, hint_);
+  }
+
+  /// The leaf that covers `key`, latched exclusively. [no latch held]
+  Result<ExclusiveGuard> write_leaf(Bytes key) const;
+
+  /// Splits the leaf that covers `key` (and what is above it, first) unless an entry of this size has room
+  /// there. The caller then latches the leaf again and looks again. [no latch held]
+  Status make_room(Bytes key, std::size_t value_bytes) const;
+
+  /// Merges the leaf that covers `key` with a neighbour under the same parent if it is less than a quarter
+  /// full and both fit in one page; goes on upwards; collapses the root. Best effort: what is missing in the
+  /// cache is loaded once, what is busy is left. [no latch held]
+  Status merge_at(Bytes key) const;
+
+  /// Log space that a change of one entry of this tree needs, its compensation included.
+  static std::uint64_t log_bytes_of_change(std::size_t key_bytes, std::size_t value_bytes) noexcept;
+
+  /// Calls `visit(level, page, parent)` for every page of the tree, parents before children, each under a
+  /// shared latch of itself and of its parent; checks the structure between pages (type, object, level,
+  /// fences against separators, siblings). `problem` gets each violation; an unreadable page is a problem of
+  /// its own and its subtree is skipped. Errors of the environment end the walk. [no latch held]
+  Status walk(FunctionRef<void(const NodeView& node, PageId id)> visit,
+              FunctionRef<void(PageId id, const std::string& what)> problem) const;
+
+  /// Writes an empty root into `page`, allocated and exclusively held, as part of `mini`.
+  static void add_new_root(MiniTxn& mini, ExclusiveGuard& page, ObjectId object);
+
+  /// Frees up to `pages_max` pages of a tree that nobody can reach any more, last leaves first; true when
+  /// only the root page is left (its freeing is the caller's record). Each step is one system record. A leaf
+  /// with overflow values is handed to `spill(key)` first (a key that it covers), which moves them out.
+  Result<bool> free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> spill) const;
+
+ private:
+  struct WritePath {
+    ExclusiveGuard parent;  ///< empty when `node` is the root
+    ExclusiveGuard node;
+    unsigned slot = 0;  ///< of node in parent
+  };
+  enum class Attempt : std::uint8_t { kDone, kLostRace, kMissing };
+
+  // descent.cc
+  enum class Parent : bool { kNo, kYes };
+  Result<WritePath> latch_path(Bytes key, unsigned level, Parent parent) const;
+  Result<Attempt> try_read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint) const;
+  Status read_leaf_latched(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint) const;
+  Result<Attempt> try_latch_path(Bytes key, unsigned level, Parent parent, WritePath& path) const;
+  Result<WritePath> latch_path_latched(Bytes key, unsigned level, Parent parent) const;
+  Status check_child(const NodeView& child, unsigned level, PageId id) const;
+  Error damaged(PageId id, const char* what) const;
+
+  // structure.cc
+  Status split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t value_bytes) const;
+  Status merge(Bytes key, unsigned level) const;
+  Status collapse_root() const;
+  Result<PageId> lowest_last_parent() const;
+
+  const TreeContext* context_;
+  ObjectId object_;
+  PageId root_;
+  Hint hint_;
+};
+
+}  // namespace vaultgres

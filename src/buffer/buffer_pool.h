@@ -1,0 +1,135 @@
+// The buffer pool: translation array, frames, clock sweep, cleaner with doublewrite.
+//
+// Translation is an array indexed by page id, 16 bytes a page: a word of 56-bit version and 8-bit latch
+// state, and a word of frame number and clock mark or, while the page is not resident, the checksum last
+// written (so that a lost write is seen at the next load). After "Making Array-Based Translation Practical"
+// (2026). Versions never restart: eviction, load, free and reuse each raise them before the frame changes
+// hands, so a freed page id may be reused at once and readers simply fail to validate.
+//
+// Rules (DESIGN: latches). Nobody waits for a frame or a page read while holding a latch: the calls that may
+// read or wait for a frame are marked [no latch held] and assert it. Calls named try_ never wait. Latch
+// order: parent, child, right sibling; allocation bitmap last.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/poison.h"
+#include "buffer/guards.h"
+#include "buffer/redo_table.h"
+#include "io/file.h"
+#include "wal/log.h"
+
+namespace vaultgres {
+
+/// How a page is going to be used: what the clock sweep does with it.
+enum class Hint : std::uint8_t {
+  kNormal,  ///< promoted by a second use
+  kScan,    ///< not promoted: goes first
+  kPinned,  ///< hot object: goes last
+};
+
+struct BufferOptions {
+  std::size_t cache_bytes = std::size_t{256} << 20;  ///< hard limit for frames; at least frames_min pages
+  std::uint64_t redo_window_bytes = std::uint64_t{256} << 20;  ///< the cleaner keeps log end - oldest recLSN below
+  bool use_hints = true;  ///< only tests switch it off, to show that the hints matter
+};
+
+/// 16 frames and 8 per concurrent thread are enough for any set of operations.
+inline constexpr std::size_t kFramesMin = 16;
+
+struct BufferStats {
+  std::uint64_t hits_sampled = 0;  ///< not counted on the fast path: loads avoided are not visible there
+  std::uint64_t loads = 0;         ///< pages read from disk
+  std::uint64_t evictions = 0;
+  std::uint64_t pages_cleaned = 0;
+  std::uint64_t batches = 0;       ///< doublewrite batches
+  std::uint64_t frames = 0;
+  std::uint64_t frames_free = 0;
+  std::uint64_t frames_dirty = 0;
+};
+
+/// Checks a page's structure after its checksum was found good; kCorruption with a reason if it is not a
+/// page of its type. Called without latches on a private or exclusively held page.
+using PageValidator = Status (*)(PageId id, Bytes page);
+
+class BufferPool {
+ public:
+  /// `data` is the open data file; `doublewrite` the open doublewrite file (grown here if needed). Both
+  /// outlive the pool. Starts no thread: the cleaner thread begins with start_cleaner().
+  static Result<std::unique_ptr<BufferPool>> open(File& data, File& doublewrite, const DatabaseId& database,
+                                                  Log& log, const RedoTable& redo, PageValidator validator,
+                                                  const BufferOptions& options, Poison& poison);
+  ~BufferPool();  ///< joins the cleaner; writes nothing
+
+  void start_cleaner();
+
+  /// Number of pages of the data file; ids at or above it are refused ("page id beyond the file").
+  std::uint32_t page_count() const noexcept;
+  void set_page_count(std::uint32_t count) noexcept;
+
+  // --- Reading. [no latch held]; loads the page if it is not resident, waits while it is written.
+  // An error on a page that was reached by a pointer which is no longer current is no damage: the caller
+  // validates the page that held the pointer before it believes the error.
+  Result<OptimisticGuard> optimistic(PageId id, Hint hint);
+  Result<SharedGuard> shared(PageId id, Hint hint);
+  Result<ExclusiveGuard> exclusive(PageId id, Hint hint);
+  /// Makes the page resident and keeps it so while the pin lives.
+  Result<LoadPin> load(PageId id, Hint hint);
+
+  // --- Under latches. Wait for the page's latch (in latch order) but for nothing else; empty when the page
+  // is not resident: release everything, load(), descend again.
+  std::optional<SharedGuard> shared_if_resident(PageId id);
+  std::optional<ExclusiveGuard> exclusive_if_resident(PageId id);
+  // Never wait; empty when busy or not resident.
+  std::optional<SharedGuard> try_shared(PageId id);
+  std::optional<ExclusiveGuard> try_exclusive(PageId id);
+  /// A compare-and-swap on the version: succeeds only if the page is unchanged since `guard` was made. The
+  /// optimistic guard is consumed either way.
+  std::optional<ExclusiveGuard> try_upgrade(OptimisticGuard guard);
+
+  // --- New pages.
+  /// Takes `count` free frames, all or none, waiting for the cleaner if need be. [no latch held]
+  Result<FrameTicket> reserve_frames(unsigned count);
+  /// The page `id`, just allocated, zeroed and exclusively latched, in a frame of the ticket. Its first
+  /// MiniTxn operation must be one that initialises.
+  ExclusiveGuard create(PageId id, FrameTicket& ticket);
+
+  // --- Redo (single-threaded recovery). [no latch held]
+  struct RedoPage {
+    ExclusiveGuard guard;
+    bool absent = false;  ///< bad checksum, all zeros or beyond the file: content is zero, LSN 0
+  };
+  /// Grows page_count() and the file when `id` lies beyond.
+  Result<RedoPage> exclusive_for_redo(PageId id);
+  /// The page is dirty from `record_start` on, whether redo changed it or not. `lsn` becomes its LSN when
+  /// it was changed.
+  void mark_redone(ExclusiveGuard& guard, Lsn record_start, std::optional<Lsn> lsn);
+
+  // --- Durability.
+  /// The smallest recLSN of pages that are dirty or not yet synced; `log_end` (read before the call) if
+  /// there is none.
+  Lsn redo_start(Lsn log_end);
+  /// Writes every page that is dirty now, by doublewrite batches. [no latch held]
+  Status flush_all();
+  /// After open, before anything is loaded: restores torn pages from the doublewrite area (copies whose LSN
+  /// is at or above redo_start and whose in-place page fails its checksum), writes and syncs them.
+  Status restore_torn_pages(Lsn redo_start);
+
+  BufferStats stats() const;
+
+ private:
+  friend class OptimisticGuard;
+  friend class SharedGuard;
+  friend class ExclusiveGuard;
+  friend class LoadPin;
+  friend class FrameTicket;
+  friend class MiniTxn;
+  class Impl;
+  explicit BufferPool(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vaultgres

@@ -1,0 +1,46 @@
+// What stands behind a public Cursor: a range, a batch of entries of one leaf, a place in it.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "db/core.h"
+
+namespace vaultgres::internal {
+
+struct CursorState {
+  CursorState(MapHandle map, KeyRange keys) : handle(std::move(map)), range(std::move(keys)) {}
+
+  enum class Place : std::uint8_t {
+    kBefore,  ///< before the first entry of the range
+    kOn,      ///< on entry `index` of the batch
+    kAfter,   ///< behind the last entry of the range
+  };
+
+  Result<bool> seek_forward(Bytes from);               ///< first entry with a key >= from
+  Result<bool> seek_backward(Bytes from, bool unbounded);  ///< last entry with a key < from
+  Result<bool> step(ScanOrder order);
+  Bytes key() const noexcept;
+  Bytes value() const noexcept;
+
+  MapHandle handle;
+  KeyRange range;
+  TxnId self = kNoTxn;
+  Place place = Place::kBefore;
+  std::optional<Error> error;  ///< stays until a seek
+
+ private:
+  Result<bool> fill(Bytes from, bool unbounded, ScanOrder order);
+  Result<bool> arrive(std::size_t at);
+  bool inside(Bytes key) const noexcept;
+  Result<bool> out(ScanOrder order) noexcept;
+
+  LeafBatch batch_;
+  ScanOrder batch_order_ = ScanOrder::kForward;
+  std::size_t index_ = 0;
+  unsigned batch_max_ = 0;
+  std::string large_value_;
+  bool large_ = false;
+};
+
+}  // namespace vaultgres::internal

@@ -1,0 +1,207 @@
+// The public handles: Database and Transaction.
+#include "vaultgres/database.h"
+
+#include "base/try.h"
+#include "db/core.h"
+#include "db/transaction_state.h"
+#include "io/memory_file_system.h"
+
+namespace vaultgres {
+
+using internal::closed_error;
+using internal::Core;
+using internal::run_call;
+
+namespace {
+CommitMode commit_mode(Durability durability) {
+  return durability == Durability::kDurable ? CommitMode::kDurable : CommitMode::kRelaxed;
+}
+
+Result<std::shared_ptr<Core>> open_core(internal::CoreFiles files, Options options) {
+  try {
+    return Core::open(std::move(files), std::move(options));
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kOutOfMemory, "no memory to open the database");
+  }
+}
+}  // namespace
+
+Database::Database(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+Database::Database(Database&&) noexcept = default;
+Database& Database::operator=(Database&& other) noexcept {
+  if (this != &other) {
+    if (core_ != nullptr) static_cast<void>(close().has_value());
+    core_ = std::move(other.core_);
+  }
+  return *this;
+}
+Database::~Database() {
+  if (core_ != nullptr) static_cast<void>(close().has_value());
+}
+
+Result<Database> Database::open(const std::string& directory, Options options) {
+  if (directory.empty()) return Error(ErrorCode::kInvalidArgument, "the name of the database directory is empty");
+  std::string path = directory;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  VG_ASSIGN(auto core, open_core({&posix_file_system(), nullptr, std::move(path)}, std::move(options)));
+  return Database(std::move(core));
+}
+
+Result<Database> Database::open_in_memory(Options options) {
+  std::unique_ptr<FileSystem> files = make_memory_file_system();
+  FileSystem* const raw_files = files.get();
+  options.create_if_missing = true;
+  VG_ASSIGN(auto core, open_core({raw_files, std::move(files), "/memory"}, std::move(options)));
+  return Database(std::move(core));
+}
+
+Status Database::close() {
+  if (core_ == nullptr) return closed_error();
+  return core_->close();
+}
+
+Result<Map> Database::create_map(std::string_view name) {
+  return run_call(*core_, [&]() -> Result<Map> {
+    VG_ASSIGN(auto state, core_->create_map(name));
+    return Map(std::make_shared<internal::MapHandle>(internal::MapHandle{core_, std::move(state)}));
+  });
+}
+
+Result<Map> Database::open_map(std::string_view name) {
+  return run_call(*core_, [&]() -> Result<Map> {
+    VG_ASSIGN(auto state, core_->find_map(name));
+    return Map(std::make_shared<internal::MapHandle>(internal::MapHandle{core_, std::move(state)}));
+  });
+}
+
+Result<Map> Database::open_or_create_map(std::string_view name) {
+  for (;;) {
+    Result<Map> found = open_map(name);
+    if (found || found.error().code() != ErrorCode::kNotFound) return found;
+    Result<Map> created = create_map(name);
+    if (created || created.error().code() != ErrorCode::kAlreadyExists) return created;
+  }
+}
+
+Status Database::drop_map(std::string_view name) {
+  return run_call(*core_, [&] { return core_->drop_map(name); });
+}
+
+Status Database::rename_map(std::string_view from, std::string_view to) {
+  return run_call(*core_, [&] { return core_->rename_map(from, to); });
+}
+
+Result<std::vector<MapInfo>> Database::maps() {
+  return run_call(*core_, [&] { return core_->list_maps(); });
+}
+
+Status Database::sync() {
+  return run_call(*core_, [&] { return core_->engine().log.flush(core_->engine().log.filled()); });
+}
+
+Status Database::checkpoint() {
+  return run_call(*core_, [&]() -> Status {
+    VG_TRY(core_->engine().log.flush(core_->engine().log.filled()));
+    VG_TRY(core_->engine().pool.flush_all());
+    return core_->checkpoint();
+  });
+}
+
+Result<CheckReport> Database::check() {
+  return run_call(*core_, [&] { return core_->check(); });
+}
+
+Result<DatabaseStats> Database::stats() {
+  return run_call(*core_, [&] { return core_->stats(); });
+}
+
+Result<MapStats> Database::map_stats(std::string_view name) {
+  return run_call(*core_, [&] { return core_->map_stats(name); });
+}
+
+// --- Transactions
+
+Transaction::Transaction(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Transaction::Transaction(Transaction&&) noexcept = default;
+Transaction& Transaction::operator=(Transaction&& other) noexcept {
+  if (this != &other) {
+    if (active()) static_cast<void>(rollback().has_value());
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+Transaction::~Transaction() {
+  if (active()) static_cast<void>(rollback().has_value());
+}
+
+bool Transaction::active() const noexcept { return state_ != nullptr && state_->open != nullptr; }
+
+Result<Transaction> Database::begin() {
+  return run_call(*core_, [&]() -> Result<Transaction> {
+    auto state = std::make_unique<Transaction::State>();
+    state->core = core_;
+    state->open = core_->begin();
+    return Transaction(std::move(state));
+  });
+}
+
+Status Transaction::commit() {
+  if (!active()) return internal::not_active();
+  return state_->end(state_->core->mode());
+}
+Status Transaction::commit(Durability durability) {
+  if (!active()) return internal::not_active();
+  return state_->end(commit_mode(durability));
+}
+Status Transaction::rollback() {
+  if (!active()) return internal::not_active();
+  return state_->end(std::nullopt);
+}
+
+Status Transaction::State::end(std::optional<CommitMode> commit) {
+  const std::shared_ptr<internal::OpenTransaction> ended = std::move(open);
+  open = nullptr;
+  return run_call(*core, [&] { return core->end(*ended, commit); });
+}
+
+namespace internal {
+
+Database make_database(std::shared_ptr<Core> core) { return Database(std::move(core)); }
+
+Error not_active() { return Error(ErrorCode::kInvalidArgument, "the transaction has ended; begin a new one"); }
+
+std::shared_ptr<OpenTransaction> Core::begin() {
+  auto open = std::make_shared<OpenTransaction>();
+  open->txn = txns_->begin();
+  const std::lock_guard lock(open_mutex_);
+  open_.insert(open);
+  return open;
+}
+
+Status Core::end(OpenTransaction& open, std::optional<CommitMode> commit) {
+  std::unique_ptr<Txn> txn;
+  {
+    const std::lock_guard lock(open_mutex_);
+    txn = std::move(open.txn);
+    std::erase_if(open_, [&](const std::shared_ptr<OpenTransaction>& other) { return other.get() == &open; });
+  }
+  if (txn == nullptr) return closed_error();
+  Status result;
+  {
+    const SharedGate::Pass pass = enter_writing();
+    if (!commit || open.broken) {
+      result = txns_->rollback(std::move(txn));
+      if (commit && result) {
+        result = Error(ErrorCode::kConflict, "a call of this transaction failed half-way, so it was rolled back");
+      }
+    } else {
+      result = txns_->commit(std::move(txn), *commit);
+    }
+  }
+  for (const std::shared_ptr<MapState>& map : open.written) map->open_writers.fetch_sub(1);
+  return result;
+}
+
+}  // namespace internal
+
+}  // namespace vaultgres

@@ -1,0 +1,69 @@
+// Background care: dropping versions and ghosts, freeing what is retired, checkpoints by log volume.
+#include "base/try.h"
+#include "db/core.h"
+#include "txn/retired.h"
+
+namespace vaultgres::internal {
+
+namespace {
+
+/// A checkpoint is due when the log has grown by this much since the last: it bounds how much log a recovery
+/// reads before it meets pages that need it.
+#ifdef VG_TEST_HOOKS
+constexpr std::uint64_t kCheckpointLogBytes = std::uint64_t{2} << 20;
+#else
+constexpr std::uint64_t kCheckpointLogBytes = std::uint64_t{32} << 20;
+#endif
+
+constexpr std::chrono::milliseconds kPause{20};
+
+}  // namespace
+
+void Core::maintain() {
+  for (;;) {
+    {
+      std::unique_lock lock(maintenance_mutex_);
+      maintenance_wake_.wait_for(lock, kPause, [&] { return stopping_; });
+      if (stopping_) return;
+    }
+    Status done;
+    try {
+      done = maintain_once();
+    } catch (const std::bad_alloc&) {
+      continue;  // nothing was half done: the next round tries again
+    }
+    if (done) continue;
+    say("background work failed: " + std::string(done.error().message()));
+    if (poison_.is_set()) return;
+  }
+}
+
+Status Core::maintain_once() {
+  if (raw(log_->end()) - checkpoint_end_.load() > kCheckpointLogBytes) VG_TRY(checkpoint());
+  bool wanted = false;
+  {
+    const std::lock_guard lock(maintenance_mutex_);
+    wanted = maintenance_wanted_;
+    maintenance_wanted_ = false;
+  }
+  if (!wanted) return {};
+  bool more = false;
+  {
+    const SharedGate::Pass pass = writers_.enter();
+    if (!pass) return {};
+    VG_ASSIGN(more, txns_->collect());
+  }
+  for (bool retired = true; retired;) {
+    {
+      const std::lock_guard lock(maintenance_mutex_);
+      if (stopping_) return {};
+    }
+    const SharedGate::Pass pass = writers_.enter();
+    if (!pass) return {};
+    VG_ASSIGN(retired, collect_retired(*engine_, *txns_));
+  }
+  if (more) engine_->wake_collector();
+  return {};
+}
+
+}  // namespace vaultgres::internal

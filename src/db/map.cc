@@ -1,0 +1,225 @@
+// The public handle Map: each call passes the gates, checks its arguments and goes to the rows.
+#include "vaultgres/map.h"
+
+#include <algorithm>
+
+#include "base/try.h"
+#include "db/core.h"
+#include "db/cursor_state.h"
+#include "db/limits.h"
+#include "db/transaction_state.h"
+
+namespace vaultgres {
+
+namespace {
+
+using internal::Core;
+using internal::MapState;
+
+Error dropped(const MapState& map) {
+  return Error(ErrorCode::kNotFound, "the map \"" + map.name + "\" was dropped");
+}
+
+/// An error met on pages of a map that was dropped meanwhile says just that.
+Error explained(const MapState& map, const Error& error) {
+  return map.dropped.load() && error.code() == ErrorCode::kCorruption ? dropped(map) : error;
+}
+
+template <class T>
+Result<T> explained(const MapState& map, Result<T> result) {
+  if (!result) return explained(map, result.error());
+  return result;
+}
+
+/// Runs a change as a transaction of its own.
+template <class Change>
+auto change_alone(const internal::MapHandle& handle, Change&& change) -> decltype(change(std::declval<Tree>())) {
+  return internal::run_call(*handle.core, [&]() -> decltype(change(std::declval<Tree>())) {
+    const SharedGate::Pass pass = handle.core->enter_writing();
+    if (!pass) return internal::closed_error();
+    if (handle.map->dropped.load()) return dropped(*handle.map);
+    return change(handle.map->tree(handle.core->engine()));
+  });
+}
+
+/// Errors after which a transaction is as it was before the call.
+bool harmless(ErrorCode code) {
+  return code == ErrorCode::kDuplicateKey || code == ErrorCode::kNotFound || code == ErrorCode::kInvalidArgument;
+}
+
+/// Runs a change within a transaction.
+template <class Change>
+auto change_within(const internal::MapHandle& handle, Transaction::State* state, Change&& change)
+    -> decltype(change(std::declval<Txn&>(), std::declval<Tree>())) {
+  using Answer = decltype(change(std::declval<Txn&>(), std::declval<Tree>()));
+  if (state == nullptr || state->open == nullptr) return internal::not_active();
+  if (state->core != handle.core) {
+    return Error(ErrorCode::kInvalidArgument, "the transaction and the map belong to different databases");
+  }
+  return internal::run_call(*handle.core, [&]() -> Answer {
+    internal::OpenTransaction& open = *state->open;
+    if (open.txn == nullptr) return internal::closed_error();
+    if (open.broken) {
+      return Error(ErrorCode::kConflict, "an earlier call of this transaction failed half-way; roll it back");
+    }
+    const SharedGate::Pass pass = handle.core->enter_writing();
+    if (!pass) return internal::closed_error();
+    if (handle.map->dropped.load()) return dropped(*handle.map);
+    if (std::find(open.written.begin(), open.written.end(), handle.map) == open.written.end()) {
+      open.written.push_back(handle.map);
+      handle.map->open_writers.fetch_add(1);
+    }
+    open.broken = true;  // unless the call comes back
+    Answer answer = change(*open.txn, handle.map->tree(handle.core->engine()));
+    open.broken = !answer && !harmless(answer.error().code());
+    return answer;
+  });
+}
+
+Result<bool> read(const internal::MapHandle& handle, TxnId self, std::string_view key, std::string& value) {
+  VG_TRY(internal::check_key(key));
+  return internal::run_call(*handle.core, [&]() -> Result<bool> {
+    if (handle.map->dropped.load()) return dropped(*handle.map);
+    const Engine& engine = handle.core->engine();
+    return explained(*handle.map, get_entry(engine, handle.map->tree(engine), as_bytes(key), self, value));
+  });
+}
+
+}  // namespace
+
+const std::string& Map::name() const noexcept { return handle_->map->name; }
+
+Status Map::put(std::string_view key, std::string_view value) {
+  VG_TRY(internal::check_key(key));
+  VG_TRY(internal::check_value(value));
+  Core& core = *handle_->core;
+  return change_alone(*handle_, [&](const Tree& tree) {
+    return put_single(core.engine(), core.txns(), tree, as_bytes(key), as_bytes(value), PutMode::kUpsert, core.mode());
+  });
+}
+
+Status Map::insert(std::string_view key, std::string_view value) {
+  VG_TRY(internal::check_key(key));
+  VG_TRY(internal::check_value(value));
+  Core& core = *handle_->core;
+  return change_alone(*handle_, [&](const Tree& tree) {
+    return put_single(core.engine(), core.txns(), tree, as_bytes(key), as_bytes(value), PutMode::kInsertUnique,
+                      core.mode());
+  });
+}
+
+Result<bool> Map::erase(std::string_view key) {
+  VG_TRY(internal::check_key(key));
+  Core& core = *handle_->core;
+  return change_alone(*handle_, [&](const Tree& tree) {
+    return erase_single(core.engine(), core.txns(), tree, as_bytes(key), core.mode());
+  });
+}
+
+Result<bool> Map::get(std::string_view key, std::string& value) const { return read(*handle_, kNoTxn, key, value); }
+
+Result<std::optional<std::string>> Map::get(std::string_view key) const {
+  std::string value;
+  VG_ASSIGN(const bool found, get(key, value));
+  if (!found) return std::optional<std::string>();
+  return std::optional<std::string>(std::move(value));
+}
+
+Result<bool> Map::contains(std::string_view key) const {
+  std::string value;
+  return get(key, value);
+}
+
+Status Map::put(Transaction& txn, std::string_view key, std::string_view value) {
+  VG_TRY(internal::check_key(key));
+  VG_TRY(internal::check_value(value));
+  Core& core = *handle_->core;
+  return change_within(*handle_, txn.state_.get(), [&](Txn& inner, const Tree& tree) {
+    return put_entry(core.engine(), core.txns(), inner, tree, as_bytes(key), as_bytes(value), PutMode::kUpsert);
+  });
+}
+
+Status Map::insert(Transaction& txn, std::string_view key, std::string_view value) {
+  VG_TRY(internal::check_key(key));
+  VG_TRY(internal::check_value(value));
+  Core& core = *handle_->core;
+  return change_within(*handle_, txn.state_.get(), [&](Txn& inner, const Tree& tree) {
+    return put_entry(core.engine(), core.txns(), inner, tree, as_bytes(key), as_bytes(value), PutMode::kInsertUnique);
+  });
+}
+
+Result<bool> Map::erase(Transaction& txn, std::string_view key) {
+  VG_TRY(internal::check_key(key));
+  Core& core = *handle_->core;
+  return change_within(*handle_, txn.state_.get(), [&](Txn& inner, const Tree& tree) {
+    return erase_entry(core.engine(), core.txns(), inner, tree, as_bytes(key));
+  });
+}
+
+Result<bool> Map::get(const Transaction& txn, std::string_view key, std::string& value) const {
+  VG_ASSIGN(const TxnId self, internal::reader_id(*handle_, txn.state_.get()));
+  return read(*handle_, self, key, value);
+}
+
+Result<std::optional<std::string>> Map::get(const Transaction& txn, std::string_view key) const {
+  std::string value;
+  VG_ASSIGN(const bool found, get(txn, key, value));
+  if (!found) return std::optional<std::string>();
+  return std::optional<std::string>(std::move(value));
+}
+
+Result<bool> Map::contains(const Transaction& txn, std::string_view key) const {
+  std::string value;
+  return get(txn, key, value);
+}
+
+Cursor Map::cursor(KeyRange range) const {
+  auto state = std::make_unique<internal::CursorState>(*handle_, std::move(range));
+  return Cursor(std::move(state));
+}
+
+Cursor Map::cursor(const Transaction& txn, KeyRange range) const {
+  auto state = std::make_unique<internal::CursorState>(*handle_, std::move(range));
+  auto self = internal::reader_id(*handle_, txn.state_.get());
+  if (self) {
+    state->self = *self;
+  } else {
+    state->error = self.error();
+  }
+  return Cursor(std::move(state));
+}
+
+Result<std::uint64_t> Map::count(KeyRange range) const {
+  Cursor all = cursor(std::move(range));
+  std::uint64_t entries = 0;
+  for (;;) {
+    VG_ASSIGN(const bool more, all.next());
+    if (!more) return entries;
+    ++entries;
+  }
+}
+
+KeyRange KeyRange::prefix(std::string_view prefix) {
+  KeyRange range;
+  range.from = std::string(prefix);
+  // The least string above all that begin with the prefix: its last byte that is not 0xFF, plus one.
+  std::string end(prefix);
+  while (!end.empty() && static_cast<unsigned char>(end.back()) == 0xFF) end.pop_back();
+  if (!end.empty()) {
+    end.back() = static_cast<char>(static_cast<unsigned char>(end.back()) + 1);
+    range.to = std::move(end);
+  }
+  return range;
+}
+
+Result<TxnId> internal::reader_id(const MapHandle& handle, const Transaction::State* state) {
+  if (state == nullptr || state->open == nullptr) return not_active();
+  if (state->core != handle.core) {
+    return Error(ErrorCode::kInvalidArgument, "the transaction and the map belong to different databases");
+  }
+  const std::shared_ptr<OpenTransaction>& open = state->open;
+  if (open->txn == nullptr) return closed_error();
+  return open->txn->id();
+}
+
+}  // namespace vaultgres

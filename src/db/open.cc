@@ -1,0 +1,302 @@
+// Opening a database: files, lock, creation, recovery, background work; and closing it.
+#include <algorithm>
+#include <random>
+
+#include "base/try.h"
+#include "buffer/page_image.h"
+#include "db/core.h"
+
+namespace vaultgres::internal {
+
+namespace {
+
+constexpr char kDataName[] = "data.vg";
+constexpr char kNewDataName[] = "data.vg.new";
+constexpr char kDoublewriteName[] = "doublewrite.vg";
+constexpr char kLogName[] = "log";
+/// Pages that a new data file begins with.
+constexpr std::uint32_t kFirstPages = 64;
+constexpr std::size_t kMinCacheBytes = std::size_t{2} << 20;
+/// Object ids that one checkpoint covers in advance.
+constexpr std::uint32_t kObjectLease = 1000;
+
+Result<std::uint64_t> random_bits() {
+  try {
+    std::random_device device;
+    return (static_cast<std::uint64_t>(device()) << 32) ^ device();
+  } catch (const std::exception& e) {
+    return Error(ErrorCode::kIo, std::string("the system gives no random bits: ") + e.what());
+  }
+}
+
+/// Structure check of a page at load, by its type.
+Status validate_page(PageId id, Bytes page) {
+  switch (static_cast<PageType>(page_header(page).type.get())) {
+    case PageType::kLeaf:
+    case PageType::kInternal:
+      return verify_node(page);
+    case PageType::kBitmap:
+      return verify_bitmap(id, page);
+    case PageType::kOverflow:
+    case PageType::kFree:
+      return {};
+    default:
+      return Error(ErrorCode::kCorruption, "it is of type " + std::to_string(page_header(page).type.get()) +
+                                               ", which no page of this database has");
+  }
+}
+
+#ifdef VG_TEST_HOOKS
+constexpr std::size_t kSegmentBytes = std::size_t{1} << 20;
+#else
+constexpr std::size_t kSegmentBytes = std::size_t{16} << 20;
+#endif
+
+}  // namespace
+
+Error closed_error() {
+  return Error(ErrorCode::kClosed, "the database was closed; open it again and use its new handles");
+}
+
+Result<std::shared_ptr<Core>> Core::open(CoreFiles files, Options options) {
+  if (options.cache_bytes < kMinCacheBytes) {
+    return Error(ErrorCode::kInvalidArgument, "cache_bytes is " + std::to_string(options.cache_bytes) +
+                                                  "; it must be at least 2 MiB");
+  }
+  if (options.flush_interval_ms < 1 || options.flush_interval_ms > 10000) {
+    return Error(ErrorCode::kInvalidArgument, "flush_interval_ms must be 1 to 10,000");
+  }
+  std::shared_ptr<Core> core(new Core(std::move(files), std::move(options)));
+  VG_TRY(core->open_files());
+  if (Status started = core->start(); !started) {
+    core->calls_.close();
+    core->writers_.close();
+    core->closed_.store(true);
+    return started.error();
+  }
+  return core;
+}
+
+Status Core::open_files() {
+  FileSystem& fs = *files_.files;
+  const std::string& directory = files_.directory;
+  VG_ASSIGN(const bool there, fs.exists(directory));
+  std::vector<std::string> names;
+  if (there) {
+    VG_ASSIGN(names, fs.list(directory));
+  }
+  const auto has = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  if (!has(kDataName)) {
+    if (!options_.create_if_missing) {
+      return Error(ErrorCode::kNotFound, "there is no database in " + directory);
+    }
+    for (const std::string& name : names) {
+      if (name != kNewDataName && name != kDoublewriteName && name != kLogName) {
+        return Error(ErrorCode::kInvalidArgument, "will not create a database in " + directory +
+                                                      ", which holds other files (" + name + ")");
+      }
+    }
+    VG_TRY(create_files());
+  } else {
+    VG_ASSIGN(data_, fs.open(directory + "/" + kDataName, OpenMode::kReadWrite));
+    VG_TRY(data_->lock());
+  }
+  const std::string log_directory = directory + "/" + kLogName;
+  VG_ASSIGN(const bool log_there, fs.exists(log_directory));
+  if (!log_there) return Error(ErrorCode::kCorruption, "the log directory " + log_directory + " is missing");
+  const std::string doublewrite = directory + "/" + kDoublewriteName;
+  VG_ASSIGN(const bool doublewrite_there, fs.exists(doublewrite));
+  VG_ASSIGN(doublewrite_, fs.open(doublewrite, doublewrite_there ? OpenMode::kReadWrite : OpenMode::kCreate));
+  if (!doublewrite_there) VG_TRY(fs.sync_directory(directory));
+  return {};
+}
+
+/// A crash before the last rename leaves a file that the next attempt replaces; nothing was promised yet.
+Status Core::create_files() {
+  FileSystem& fs = *files_.files;
+  const std::string& directory = files_.directory;
+  VG_ASSIGN(const bool there, fs.exists(directory));
+  if (!there) {
+    VG_TRY(fs.make_directory(directory));
+    const std::size_t slash = directory.find_last_of('/');
+    VG_TRY(fs.sync_directory(slash == std::string::npos ? "." : slash == 0 ? "/" : directory.substr(0, slash)));
+  }
+  const std::string log_directory = directory + "/" + kLogName;
+  VG_ASSIGN(const bool log_there, fs.exists(log_directory));
+  if (!log_there) VG_TRY(fs.make_directory(log_directory));
+  const std::string fresh = directory + "/" + kNewDataName;
+  VG_ASSIGN(const bool leftover, fs.exists(fresh));
+  if (leftover) VG_TRY(fs.remove(fresh));
+  VG_ASSIGN(data_, fs.open(fresh, OpenMode::kCreate));
+  VG_TRY(data_->lock());
+  VG_TRY(data_->allocate(0, std::uint64_t{kFirstPages} * kPageBytes));
+
+  SuperblockState first;
+  for (std::size_t half = 0; half < 2; ++half) {
+    VG_ASSIGN(const std::uint64_t bits, random_bits());
+    store_little(first.database.bytes.data() + 8 * half, bits);
+  }
+  VG_ASSIGN(const std::uint64_t salt, random_bits());
+  first.segment_bytes = kSegmentBytes;
+  first.next_object = ObjectId{raw(kFirstUserObject) + kObjectLease};
+  first.epochs.push_back({1, salt, Lsn{kSegmentBytes}, Lsn{0}});
+  VG_ASSIGN(const SuperblockStore created, SuperblockStore::create(*data_, first));
+  VG_TRY(fs.rename(fresh, directory + "/" + kDataName));
+  return fs.sync_directory(directory);
+}
+
+void Core::make_engine(TxnId next_txn) {
+  engine_.reset(new Engine{*pool_,
+                           *log_,
+                           *space_,
+                           *versions_,
+                           snapshots_,
+                           poison_,
+                           TreeContext{*pool_, *log_, *space_},
+                           options_.durability == Durability::kDurable ? CommitMode::kDurable : CommitMode::kRelaxed,
+                           options_.lock_timeout,
+                           {},
+                           {},
+                           {}});
+  engine_->find_tree = [this](ObjectId object) { return find_tree(object); };
+  engine_->wake_collector = [this] {
+    const std::lock_guard lock(maintenance_mutex_);
+    maintenance_wanted_ = true;
+  };
+  engine_->read_record = [this](Lsn address, std::vector<std::byte>& record) -> Status {
+    if (address >= log_->epoch().first) return log_->read(address, record);
+    if (!old_log_) {
+      VG_ASSIGN(old_log_, open_old_log(*files_.files, files_.directory + "/" + kLogName, *superblocks_, analysis_));
+    }
+    return old_log_->read_at(address, record);
+  };
+  txns_ = std::make_unique<TxnManager>(*engine_, next_txn);
+}
+
+Status Core::start() {
+  register_image_ops(redo_);
+  register_node_ops(redo_);
+  register_bitmap_ops(redo_);
+  const std::string log_directory = files_.directory + "/" + kLogName;
+  VG_ASSIGN(superblocks_, SuperblockStore::load(*data_));
+  const bool fresh = superblocks_->current().checkpoint == kNoLsn;
+  VG_ASSIGN(analysis_, analyse_log(*files_.files, log_directory, *superblocks_));
+
+  LogOptions log_options;
+  log_options.segment_bytes = superblocks_->current().segment_bytes;
+  log_options.flush_interval_ms = options_.flush_interval_ms;
+#ifdef VG_TEST_HOOKS
+  log_options.buffer_bytes = std::size_t{4} << 20;
+#endif
+  const DatabaseId& database = superblocks_->current().database;
+  VG_ASSIGN(log_, Log::open(*files_.files, log_directory, database, analysis_.epoch, analysis_.keep_from, log_options,
+                            poison_));
+  VG_TRY(append_epoch_record(*log_, analysis_));
+
+  BufferOptions buffer_options;
+  buffer_options.cache_bytes = options_.cache_bytes;
+  VG_ASSIGN(pool_, BufferPool::open(*data_, *doublewrite_, database, *log_, redo_, &validate_page, buffer_options,
+                                    poison_));
+  versions_ = std::make_unique<VersionTable>(options_.cache_bytes / 8);
+  space_ = std::make_unique<PageAllocator>(*pool_, *log_, *data_, poison_);
+  make_engine(analysis_.next_txn);
+  next_object_.store(raw(analysis_.next_object));
+  if (!fresh) VG_TRY(pool_->restore_torn_pages(analysis_.redo_start));
+  pool_->start_cleaner();
+  if (fresh) {
+    VG_TRY(format());
+  } else {
+    VG_TRY(redo_log(*files_.files, log_directory, *superblocks_, analysis_, redo_, *pool_));
+    VG_TRY(space_->open());
+    VG_TRY(load_catalog());
+    VG_TRY(undo_losers(*txns_, analysis_));
+    old_log_.reset();
+    if (!analysis_.losers.empty()) VG_TRY(load_catalog());  // undo may have changed it
+    if (analysis_.records > 2) {
+      say("recovered after a crash: " + std::to_string(analysis_.records) + " log records redone, " +
+          std::to_string(analysis_.losers.size()) + " open transactions rolled back");
+    }
+  }
+  VG_TRY(checkpoint());
+  maintenance_ = std::thread([this] { maintain(); });
+  return {};
+}
+
+/// The pages that every database has: first bitmap, roots of the system trees.
+Status Core::format() {
+  VG_TRY(space_->format());
+  VG_ASSIGN(FrameTicket frames, pool_->reserve_frames(2));
+  VG_TRY(log_->reserve(log_bytes_for(4 * kPageBytes)));
+  {
+    MiniTxn mini(*pool_, *log_, RecordKind::kSystem);
+    Tree::add_new_root(mini, mini.own(pool_->create(kCatalogRootPage, frames)), kCatalogObject);
+    Tree::add_new_root(mini, mini.own(pool_->create(kRetiredRootPage, frames)), kRetiredObject);
+    mini.commit();
+  }
+  log_->unreserve(log_bytes_for(4 * kPageBytes));
+  return load_catalog();
+}
+
+Result<ObjectId> Core::next_object() {
+  const std::uint32_t id = next_object_.load();
+  if (id >= object_lease_) {
+    next_object_.store(id);
+    VG_TRY(checkpoint());  // covers the next ids
+  }
+  return ObjectId{next_object_.fetch_add(1)};
+}
+
+Status Core::checkpoint() {
+  const std::lock_guard lock(checkpoint_mutex_);
+  const std::uint32_t lease = next_object_.load() + kObjectLease;
+  VG_TRY(write_checkpoint(*engine_, *txns_, *superblocks_, ObjectId{lease}));
+  object_lease_ = lease;
+  checkpoint_end_.store(raw(log_->end()));
+  checkpoints_.fetch_add(1);
+  return {};
+}
+
+void Core::say(const std::string& line) {
+  if (!options_.on_log) return;
+  const std::lock_guard lock(say_mutex_);
+  options_.on_log(line);
+}
+
+// --- Closing
+
+Status Core::close() {
+  if (closed_.exchange(true)) return {};
+  calls_.close();
+  Status result;
+  {
+    const std::lock_guard lock(open_mutex_);
+    for (const std::shared_ptr<OpenTransaction>& open : open_) {
+      if (open->txn != nullptr) {
+        if (Status undone = txns_->rollback(std::move(open->txn)); !undone && result) result = undone;
+      }
+    }
+    open_.clear();
+  }
+  writers_.close();
+  {
+    const std::lock_guard lock(maintenance_mutex_);
+    stopping_ = true;
+  }
+  maintenance_wake_.notify_all();
+  if (maintenance_.joinable()) maintenance_.join();
+  if (result) result = poison_.check();
+  if (result) result = log_->flush(log_->filled());
+  if (result) result = pool_->flush_all();
+  if (result) result = checkpoint();
+  pool_.reset();
+  log_.reset();
+  doublewrite_.reset();
+  data_.reset();  // the lock goes with it
+  return result;
+}
+
+Core::~Core() {
+  if (Status closed = close(); !closed) say("closing failed: " + std::string(closed.error().message()));
+}
+
+}  // namespace vaultgres::internal

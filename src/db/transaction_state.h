@@ -1,0 +1,25 @@
+// What stands behind a public Transaction.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "db/core.h"
+#include "vaultgres/database.h"
+
+namespace vaultgres {
+
+struct Transaction::State {
+  std::shared_ptr<internal::Core> core;
+  std::shared_ptr<internal::OpenTransaction> open;  ///< null once it has ended
+
+  Status end(std::optional<CommitMode> commit);
+};
+
+namespace internal {
+Error not_active();
+/// The number under which a transaction reads the map's database.
+Result<TxnId> reader_id(const MapHandle& handle, const Transaction::State* state);
+}
+
+}  // namespace vaultgres

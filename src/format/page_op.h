@@ -1,0 +1,39 @@
+// The operations that a log record may apply to a page. Do and redo are the same function (RedoTable in
+// buffer/), so that a page after redo is the page as it was. Payload layouts stand beside the layer's
+// apply function and in docs/FILE_FORMAT.md.
+#pragma once
+
+#include <cstdint>
+
+namespace vaultgres {
+
+enum class PageOp : std::uint8_t {
+  kImage = 1,  ///< the whole page: initialises an absent one
+  kFree = 2,   ///< the page becomes a free page: initialises an absent one
+
+  kBitmapInit = 16,   ///< an empty allocation bitmap: initialises
+  kBitmapSet = 17,    ///< pages become allocated
+  kBitmapClear = 18,  ///< pages become free
+
+  kNodeInsert = 32,
+  kNodeRemove = 33,
+  kNodeReplace = 34,    ///< a slot gets another value and flags
+  kNodeSetGhost = 35,
+  kNodeTruncate = 36,   ///< a split's left half: fewer slots, new high fence and right sibling
+  kNodePurge = 37,      ///< several slots go
+
+  kHeapInsert = 64,
+  kHeapUpdate = 65,
+  kHeapRemove = 66,
+  kHeapSetGhost = 67,
+
+  kOverflowLink = 96,  ///< an overflow page gets its successor
+};
+
+/// What undo does to the object and key that the undo part names.
+enum class UndoOp : std::uint8_t {
+  kEraseInserted = 1,  ///< the key was not there (or a ghost): make it a ghost
+  kRestoreValue = 2,   ///< the key had this value (and flags, first byte): set it, revive or re-insert
+};
+
+}  // namespace vaultgres

@@ -1,0 +1,50 @@
+#include "recovery/checkpoint.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "base/try.h"
+#include "wal/log_space.h"
+#include "wal/record.h"
+
+namespace vaultgres {
+
+Status write_checkpoint(const Engine& engine, const TxnManager& manager, SuperblockStore& superblocks,
+                        ObjectId next_object) {
+  VG_TRY(engine.poison.check());
+  const Lsn filled = engine.log.filled();
+  SuperblockState next = superblocks.current();
+  next.redo_start = engine.pool.redo_start(filled);
+  const std::vector<OpenTxn> open = manager.open();
+  next.next_txn = manager.next_unused();
+  next.next_object = next_object;
+  Lsn keep = next.redo_start;
+  std::vector<CheckpointTxn> listed(open.size());
+  for (std::size_t i = 0; i < open.size(); ++i) {
+    keep = std::min(keep, open[i].first);
+    listed[i].txn.set(raw(open[i].id));
+    listed[i].first.set(raw(open[i].first));
+    listed[i].last.set(raw(open[i].last));
+  }
+  if (listed.size() > RecordBuilder::kCheckpointTxnsMax) {
+    return Error(ErrorCode::kTooLarge, "too many open transactions for a checkpoint: " + std::to_string(open.size()));
+  }
+  const std::vector<std::byte> record =
+      RecordBuilder::checkpoint(next.redo_start, raw(next.next_txn), raw(next_object), listed);
+  LogSpace log_space(engine.log);
+  VG_TRY(log_space.reserve(log_bytes_for(record.size()) + kLogBlockBytes));
+  const Log::Appended appended = engine.log.append(record);
+  VG_TRY(engine.log.flush(appended.lsn));
+  next.checkpoint = appended.address;
+  next.durable = engine.log.durable();
+  // Epochs that ended before everything that is needed are over.
+  std::erase_if(next.epochs, [&](const SuperblockState::Epoch& epoch) { return raw(epoch.end) != 0 && epoch.end <= keep; });
+  if (Status written = superblocks.write(std::move(next)); !written) {
+    engine.poison.set(written.error());
+    return written;
+  }
+  return engine.log.recycle(keep);
+}
+
+}  // namespace vaultgres

@@ -1,0 +1,19 @@
+// Fuzzy checkpoints: where recovery will begin, written down without stopping anybody.
+//
+// Order: read the filled end of the log; ask the pool for the redo start and the transactions for the open
+// ones (a commit below the filled end is seen as one); log the checkpoint, sync it; write the older
+// superblock, sync it; recycle the segments below all that is still needed. A crash between any two steps
+// leaves the previous superblock, whose checkpoint record and log are still there.
+#pragma once
+
+#include "recovery/superblock_store.h"
+#include "txn/engine.h"
+#include "txn/txn.h"
+
+namespace vaultgres {
+
+/// Checkpoints are serialised by the caller. `next_object`: no object id at or above it has been given.
+Status write_checkpoint(const Engine& engine, const TxnManager& manager, SuperblockStore& superblocks,
+                        ObjectId next_object);
+
+}  // namespace vaultgres

@@ -1,0 +1,151 @@
+#include "recovery/superblock_store.h"
+
+#include <cstring>
+#include <string>
+
+#include "base/try.h"
+#include "format/log.h"
+
+namespace vaultgres {
+
+namespace {
+
+/// The copy that a sequence number goes to: they alternate.
+PageId page_of(std::uint64_t sequence) { return kSuperblockPages[sequence % 2]; }
+
+void encode(const SuperblockState& state, MutableBytes page) {
+  std::memset(page.data(), 0, page.size());
+  auto& block = *reinterpret_cast<Superblock*>(page.data());
+  block.header.lsn.set(raw(state.durable));
+  block.header.type.set(static_cast<std::uint8_t>(PageType::kSuperblock));
+  block.magic.set(kSuperblockMagic);
+  block.format_version.set(kFormatVersion);
+  block.page_bytes.set(kPageBytes);
+  block.database = state.database;
+  block.sequence.set(state.sequence);
+  block.checkpoint.set(raw(state.checkpoint));
+  block.redo_start.set(raw(state.redo_start));
+  block.next_txn.set(raw(state.next_txn));
+  block.next_object.set(raw(state.next_object));
+  block.segment_bytes.set(state.segment_bytes);
+  block.epoch_count.set(static_cast<std::uint32_t>(state.epochs.size()));
+  for (std::size_t i = 0; i < state.epochs.size(); ++i) {
+    block.epochs[i].number.set(state.epochs[i].number);
+    block.epochs[i].salt.set(state.epochs[i].salt);
+    block.epochs[i].first.set(raw(state.epochs[i].first));
+    block.epochs[i].end.set(raw(state.epochs[i].end));
+  }
+  block.header.checksum.set(page_checksum(state.database, page_of(state.sequence), page));
+}
+
+Error bad(const File& data, PageId id, const std::string& what) {
+  return Error(ErrorCode::kCorruption, data.path() + ": superblock in page " + std::to_string(raw(id)) + ": " + what);
+}
+
+Result<SuperblockState> decode(const File& data, PageId id, Bytes page) {
+  const auto& block = *reinterpret_cast<const Superblock*>(page.data());
+  if (block.magic.get() != kSuperblockMagic) return bad(data, id, "this is not a Vaultgres data file");
+  if (block.format_version.get() != kFormatVersion) {
+    return Error(ErrorCode::kUnsupported, data.path() + " has format version " +
+                                              std::to_string(block.format_version.get()) +
+                                              "; this program reads version " + std::to_string(kFormatVersion));
+  }
+  if (block.page_bytes.get() != kPageBytes) {
+    return Error(ErrorCode::kUnsupported, data.path() + " has pages of " + std::to_string(block.page_bytes.get()) +
+                                              " bytes; this program reads pages of " + std::to_string(kPageBytes));
+  }
+  if (block.header.checksum.get() != page_checksum(block.database, id, page)) {
+    return bad(data, id, "its checksum is wrong");
+  }
+  SuperblockState state;
+  state.database = block.database;
+  state.sequence = block.sequence.get();
+  state.durable = Lsn{block.header.lsn.get()};
+  state.checkpoint = Lsn{block.checkpoint.get()};
+  state.redo_start = Lsn{block.redo_start.get()};
+  state.next_txn = TxnId{block.next_txn.get()};
+  state.next_object = ObjectId{block.next_object.get()};
+  state.segment_bytes = block.segment_bytes.get();
+  const std::uint32_t count = block.epoch_count.get();
+  if (count == 0 || count > kEpochsMax) return bad(data, id, "it lists an impossible number of log epochs");
+  if (state.segment_bytes == 0 || state.segment_bytes % kLogBlockBytes != 0) {
+    return bad(data, id, "its log segment size is impossible");
+  }
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const EpochEntry& entry = block.epochs[i];
+    state.epochs.push_back(
+        {entry.number.get(), entry.salt.get(), Lsn{entry.first.get()}, Lsn{entry.end.get()}});
+    const auto& epoch = state.epochs.back();
+    if (raw(epoch.first) % state.segment_bytes != 0) return bad(data, id, "a log epoch does not begin a segment");
+    if (i > 0 && (epoch.number <= state.epochs[i - 1].number || epoch.first < state.epochs[i - 1].end)) {
+      return bad(data, id, "its log epochs are out of order");
+    }
+    if ((i + 1 < count) != (raw(epoch.end) != 0)) return bad(data, id, "a log epoch that is over has no end");
+  }
+  return state;
+}
+
+}  // namespace
+
+Result<SuperblockStore> SuperblockStore::load(File& data) {
+  VG_ASSIGN(AlignedBuffer page, AlignedBuffer::make(2 * kPageBytes));
+  SuperblockStore store(data, std::move(page));
+  VG_ASSIGN(const std::size_t bytes, data.read_up_to(0, store.page_.span().first(
+                                         (2 * kPageBytes + kIoAlignment - 1) / kIoAlignment * kIoAlignment)));
+  if (bytes < 2 * kPageBytes) {
+    return Error(ErrorCode::kCorruption, data.path() + " is too short to be a Vaultgres data file (" +
+                                             std::to_string(bytes) + " bytes)");
+  }
+  Result<SuperblockState> copies[2] = {
+      decode(data, kSuperblockPages[0], store.page_.span().first(kPageBytes)),
+      decode(data, kSuperblockPages[1], store.page_.span().subspan(kPageBytes, kPageBytes))};
+  for (const Result<SuperblockState>& copy : copies) {
+    if (!copy && copy.error().code() == ErrorCode::kUnsupported) return copy.error();
+  }
+  if (!copies[0] && !copies[1]) return copies[0].error();
+  if (copies[0] && copies[1] && copies[0]->database != copies[1]->database) {
+    return Error(ErrorCode::kCorruption, data.path() + ": its two superblocks belong to different databases");
+  }
+  const bool second = !copies[0] || (copies[1] && copies[1]->sequence > copies[0]->sequence);
+  store.state_ = *std::move(copies[second ? 1 : 0]);
+  if (page_of(store.state_.sequence) != kSuperblockPages[second ? 1 : 0]) {
+    return bad(data, kSuperblockPages[second ? 1 : 0], "its sequence number belongs to the other copy");
+  }
+  return store;
+}
+
+Result<SuperblockStore> SuperblockStore::create(File& data, const SuperblockState& first) {
+  VG_ASSIGN(AlignedBuffer page, AlignedBuffer::make(2 * kPageBytes));
+  SuperblockStore store(data, std::move(page));
+  store.state_ = first;
+  // Both copies, so that a load never meets a page of zeros where a superblock should be.
+  for (int copy = 0; copy < 2; ++copy) {
+    ++store.state_.sequence;
+    VG_TRY(store.write_page(store.state_));
+  }
+  return store;
+}
+
+Status SuperblockStore::rewrite() { return write_page(state_); }
+
+Status SuperblockStore::write(SuperblockState next) {
+  next.sequence = state_.sequence + 1;
+  VG_TRY(write_page(next));
+  state_ = std::move(next);
+  return {};
+}
+
+/// Direct I/O writes whole kIoAlignment units: with 1-KiB pages the neighbour in the same unit is written
+/// along as it stands on disk.
+Status SuperblockStore::write_page(const SuperblockState& state) {
+  const std::uint64_t offset = raw(page_of(state.sequence)) * kPageBytes;
+  const std::uint64_t unit = offset / kIoAlignment * kIoAlignment;
+  const std::size_t length = (kPageBytes + kIoAlignment - 1) / kIoAlignment * kIoAlignment;
+  const MutableBytes buffer = page_.span().first(length);
+  if (length != kPageBytes) VG_TRY(data_->read_up_to(unit, buffer));
+  encode(state, buffer.subspan(offset - unit, kPageBytes));
+  VG_TRY(data_->write(unit, buffer));
+  return data_->sync();
+}
+
+}  // namespace vaultgres

@@ -1,0 +1,47 @@
+// What every operation works with: the open database below the public API.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "base/poison.h"
+#include "btree/tree.h"
+#include "buffer/buffer_pool.h"
+#include "format/superblock.h"
+#include "space/page_allocator.h"
+#include "txn/snapshots.h"
+#include "txn/version_table.h"
+#include "wal/log.h"
+
+namespace vaultgres {
+
+/// Which commits a reader is shown, and when a commit is acknowledged.
+enum class CommitMode : std::uint8_t {
+  kDurable,  ///< readers see what a crash cannot take back; commits wait for the disk
+  kRelaxed,  ///< readers see every commit; a crash may lose the newest ones, in order
+};
+
+/// References to the parts of one open database. All parts outlive it.
+struct Engine {
+  BufferPool& pool;
+  Log& log;
+  PageAllocator& space;
+  VersionTable& versions;
+  SnapshotRegistry& snapshots;
+  Poison& poison;
+  TreeContext trees;
+  CommitMode mode = CommitMode::kDurable;
+  std::chrono::milliseconds lock_timeout{5000};
+  /// Finds a tree by its object id, also of objects that are being dropped; empty when there is none.
+  std::function<std::optional<Tree>(ObjectId)> find_tree;
+  /// Reads a log record by its address, of this epoch or of an older one.
+  std::function<Status(Lsn address, std::vector<std::byte>& record)> read_record;
+  /// Something was left for the collector.
+  std::function<void()> wake_collector;
+
+  Tree retired() const noexcept { return Tree(trees, kRetiredObject, kRetiredRootPage); }
+};
+
+}  // namespace vaultgres

@@ -1,0 +1,205 @@
+#include "txn/retired.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "base/payload_buffer.h"
+#include "base/try.h"
+#include "buffer/mini_txn.h"
+#include "txn/ghosts.h"
+#include "txn/overflow.h"
+#include "txn/row_ops.h"
+#include "wal/log_space.h"
+
+namespace vaultgres {
+
+namespace {
+
+/// Pages freed between two looks at the rest of the world.
+constexpr unsigned kPagesPerStep = 64;
+constexpr std::uint64_t kRootLogBytes = log_bytes_for(kPageBytes + 1024);
+
+RetiredRow make_row(RetiredKind kind, PageId page, ObjectId object) {
+  RetiredRow row{};
+  row.page.set(raw(page));
+  row.object.set(raw(object));
+  row.kind.set(static_cast<std::uint8_t>(kind));
+  return row;
+}
+
+Bytes bytes_of(const RetiredRow& row) { return std::as_bytes(std::span(&row, 1)); }
+
+struct Found {
+  std::string key;
+  RetiredRow row;
+  bool ghost;
+};
+
+/// All rows of one leaf, ghosts included, and where to go on.
+Status read_rows(const Engine& engine, Bytes from, std::vector<Found>& rows, std::string& bound, bool& at_end) {
+  return engine.retired().read_leaf(from, [&](const NodeView& leaf) {
+    rows.clear();
+    std::array<std::byte, kKeyBytesMax> key;
+    for (unsigned slot = leaf.lower_bound(from).slot; slot < leaf.count(); ++slot) {
+      const Bytes value = leaf.value(slot);
+      if (value.size() != sizeof(RetiredRow)) continue;
+      Found found{std::string(as_text(Bytes(key).first(leaf.copy_key(slot, key)))), {},
+                  (leaf.flags(slot) & kSlotGhost) != 0};
+      std::copy(value.begin(), value.end(), reinterpret_cast<std::byte*>(&found.row));
+      rows.push_back(std::move(found));
+    }
+    bound.assign(as_text(leaf.high_fence()));
+    at_end = !leaf.has_high_fence();
+  });
+}
+
+/// Moves the large values of one leaf of a dropped tree into rows of their own, one system record each.
+Status spill_leaf(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key) {
+  const Tree retired = engine.retired();
+  const std::string owner = retired_key(manager.next_id(), 0);
+  std::uint32_t number = 0;
+  for (;;) {
+    std::string row_key = owner;
+    store_big(row_key.data() + 8, number);
+    LogSpace log_space(engine.log);
+    VG_TRY(log_space.reserve(kRootLogBytes));
+    // Nobody else changes the dropped tree, so what is read here still holds when the leaf is latched again.
+    VG_ASSIGN(ExclusiveGuard leaf, tree.write_leaf(key));
+    const NodeView view(leaf.page());
+    unsigned slot = 0;
+    while (slot < view.count() && (view.flags(slot) & kSlotOverflow) == 0) ++slot;
+    if (slot == view.count()) return {};
+    const Bytes value = view.value(slot);
+    if (value.size() != sizeof(OverflowRef)) {
+      return Error(ErrorCode::kCorruption, "a large value of a dropped map has a reference of the wrong size");
+    }
+    OverflowRef ref;
+    std::copy(value.begin(), value.end(), reinterpret_cast<std::byte*>(&ref));
+    const PageId leaf_id = leaf.id();
+    leaf.release();
+
+    VG_ASSIGN(ExclusiveGuard row_leaf, retired.write_leaf(as_bytes(row_key)));
+    const NodeView row_view(row_leaf.page());
+    if (!row_view.has_room(row_key.size(), sizeof(RetiredRow))) {
+      row_leaf.release();
+      VG_TRY(retired.make_room(as_bytes(row_key), sizeof(RetiredRow)));
+      continue;
+    }
+    auto leaf_again = engine.pool.try_exclusive(leaf_id);
+    if (!leaf_again) continue;
+    MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem);
+    PayloadBuffer payload;
+    encode_node_remove(payload, slot);
+    mini.add(*leaf_again, PageOp::kNodeRemove, payload.bytes());
+    payload.clear();
+    encode_node_insert(payload, row_view.lower_bound(as_bytes(row_key)).slot, 0, as_bytes(row_key),
+                       bytes_of(make_row(RetiredKind::kChain, PageId{ref.head.get()}, tree.object())));
+    mini.add(row_leaf, PageOp::kNodeInsert, payload.bytes());
+    mini.commit();
+    ++number;
+  }
+}
+
+/// Frees the root page and removes the row, as one record.
+Status free_root(const Engine& engine, Bytes row_key, PageId root) {
+  const Tree retired = engine.retired();
+  for (bool done = false; !done;) {
+    LogSpace log_space(engine.log);
+    VG_TRY(log_space.reserve(kRootLogBytes));
+    VG_ASSIGN(auto pins, engine.space.load_bitmaps(std::span(&root, 1)));
+    VG_ASSIGN(ExclusiveGuard leaf, retired.write_leaf(row_key));
+    const NodeView::Position position = NodeView(leaf.page()).lower_bound(row_key);
+    if (!position.exact) return Error(ErrorCode::kCorruption, "the system tree of retired pages lost a row");
+    MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem);
+    PayloadBuffer payload;
+    encode_node_remove(payload, position.slot);
+    mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
+    done = engine.space.add_to(mini, {}, std::span(&root, 1));
+    if (done) mini.commit();
+  }
+  engine.space.freed(std::span(&root, 1));
+  return retired.merge_at(row_key);
+}
+
+Status free_step(const Engine& engine, TxnManager& manager, const Found& found) {
+  const Bytes key = as_bytes(found.key);
+  const PageId page{found.row.page.get()};
+  switch (static_cast<RetiredKind>(found.row.kind.get())) {
+    case RetiredKind::kChain: {
+      VG_TRY(free_chain_some(engine, key, found.row, kPagesPerStep));
+      return {};
+    }
+    case RetiredKind::kTree: {
+      const Tree tree(engine.trees, ObjectId{found.row.object.get()}, page, Hint::kScan);
+      VG_ASSIGN(const bool only_root, tree.free_some(kPagesPerStep, [&](Bytes leaf_key) {
+        return spill_leaf(engine, manager, tree, leaf_key);
+      }));
+      return only_root ? free_root(engine, key, page) : Status{};
+    }
+  }
+  return Error(ErrorCode::kCorruption, "a row of the system tree of retired pages is of unknown kind " +
+                                           std::to_string(found.row.kind.get()));
+}
+
+}  // namespace
+
+Result<bool> collect_retired(const Engine& engine, TxnManager& manager) {
+  std::vector<Found> rows;
+  std::string from;
+  for (bool at_end = false; !at_end;) {
+    std::string bound;
+    VG_TRY(read_rows(engine, as_bytes(from), rows, bound, at_end));
+    for (const Found& found : rows) {
+      if (found.key.size() != 12 || manager.is_open(TxnId{load_big<std::uint64_t>(found.key.data())})) continue;
+      if (engine.versions.has_entry(kRetiredObject, as_bytes(found.key))) continue;
+      if (found.ghost) {
+        VG_TRY(purge_at(engine, engine.retired(), as_bytes(found.key)));
+        continue;
+      }
+      VG_TRY(free_step(engine, manager, found));
+      return true;
+    }
+    from = std::move(bound);
+  }
+  return false;
+}
+
+Result<NewTree> create_tree(const Engine& engine, Txn& txn, ObjectId object) {
+  const Tree retired = engine.retired();
+  NewTree tree{kNoPage, retired_key(txn.id(), txn.next_retired())};
+  const Bytes row_key = as_bytes(tree.retired_row);
+  for (;;) {
+    LogSpace log_space(engine.log);
+    VG_TRY(log_space.reserve(kRootLogBytes));
+    VG_ASSIGN(PageReservation pages, engine.space.reserve(1));
+    VG_ASSIGN(FrameTicket frames, engine.pool.reserve_frames(1));
+    VG_ASSIGN(ExclusiveGuard leaf, retired.write_leaf(row_key));
+    const NodeView view(leaf.page());
+    if (!view.has_room(row_key.size(), sizeof(RetiredRow))) {
+      leaf.release();
+      VG_TRY(retired.make_room(row_key, sizeof(RetiredRow)));
+      continue;
+    }
+    MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem, txn.id());
+    ExclusiveGuard& root = mini.own(engine.pool.create(pages[0], frames));
+    Tree::add_new_root(mini, root, object);
+    PayloadBuffer payload;
+    encode_node_insert(payload, view.lower_bound(row_key).slot, 0, row_key,
+                       bytes_of(make_row(RetiredKind::kTree, pages[0], object)));
+    mini.add(leaf, PageOp::kNodeInsert, payload.bytes());
+    if (!engine.space.add_to(mini, pages.ids(), {})) continue;
+    mini.commit();
+    pages.committed(1);
+    tree.root = pages[0];
+    return tree;
+  }
+}
+
+Status retire_tree(const Engine& engine, TxnManager& manager, Txn& txn, ObjectId object, PageId root) {
+  const std::string key = retired_key(txn.id(), txn.next_retired());
+  const RetiredRow row = make_row(RetiredKind::kTree, root, object);
+  return put_entry(engine, manager, txn, engine.retired(), as_bytes(key), bytes_of(row));
+}
+
+}  // namespace vaultgres

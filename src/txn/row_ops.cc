@@ -1,0 +1,467 @@
+#include "txn/row_ops.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/payload_buffer.h"
+#include "base/try.h"
+#include "buffer/mini_txn.h"
+#include "txn/ghosts.h"
+#include "txn/overflow.h"
+#include "wal/log_space.h"
+
+namespace vaultgres {
+
+namespace {
+
+/// Who changes an entry: a transaction, or a change that is its own (`txn` is null) and gets a status, and a
+/// number, only when it needs an entry of the version table.
+struct Writer {
+  std::shared_ptr<TxnStatus> status;
+  Txn* txn = nullptr;
+
+  TxnId id() const noexcept { return status != nullptr ? status->id() : kNoTxn; }
+};
+
+struct Change {
+  Bytes key;
+  Bytes value{};
+  std::uint8_t flags = 0;  ///< kSlotOverflow
+  bool erase = false;
+  PutMode mode = PutMode::kUpsert;
+};
+
+enum class Outcome : std::uint8_t {
+  kDone,
+  kAbsent,            ///< erase or update: there is no such entry
+  kDuplicate,         ///< insert: there is one
+  kNeedsTransaction,  ///< a single change meets a large value, whose chain has to be retired with it
+};
+
+/// What a change did, for its caller to finish.
+struct Changed {
+  Outcome outcome = Outcome::kDone;
+  Log::Appended record{};
+  bool claimed = false;         ///< a version entry was made by it (first claim of this key by this writer)
+  bool leaf_underfull = false;  ///< worth a merge
+  std::uint8_t old_flags = 0;
+  std::string old_ref{};  ///< the OverflowRef that was replaced
+  std::uint64_t newest_commit = 0;
+};
+
+KeyState state_of(const NodeView& leaf, NodeView::Position position) {
+  KeyState state;
+  if (!position.exact) return state;
+  const std::uint8_t flags = leaf.flags(position.slot);
+  if ((flags & kSlotGhost) != 0) return state;
+  state.present = true;
+  state.flags = flags & kSlotOverflow;
+  state.value.assign(as_text(leaf.value(position.slot)));
+  return state;
+}
+
+/// The undo part: what the entry was.
+void add_undo(MiniTxn& mini, const Tree& tree, Bytes key, const KeyState& before) {
+  if (!before.present) {
+    mini.set_undo(UndoOp::kEraseInserted, tree.object(), key, {});
+    return;
+  }
+  std::string state(1, static_cast<char>(before.flags));
+  state += before.value;
+  mini.set_undo(UndoOp::kRestoreValue, tree.object(), key, as_bytes(state));
+}
+
+/// Withdraws the claim of a change that is its own transaction, unless it was logged.
+class SingleClaim {
+ public:
+  SingleClaim(const Engine& engine, ObjectId object, Bytes key, const Writer& writer) noexcept
+      : engine_(engine), object_(object), key_(key), writer_(writer) {}
+  SingleClaim(const SingleClaim&) = delete;
+  SingleClaim& operator=(const SingleClaim&) = delete;
+  ~SingleClaim() {
+    if (!armed_) return;
+    engine_.versions.withdraw(object_, key_, writer_.status->id());
+    writer_.status->finish();
+  }
+  void arm() noexcept { armed_ = writer_.txn == nullptr; }
+  void logged() noexcept { armed_ = false; }
+
+ private:
+  const Engine& engine_;
+  ObjectId object_;
+  Bytes key_;
+  const Writer& writer_;
+  bool armed_ = false;
+};
+
+/// One try under the leaf's latch. Empty: something was missing and has been made room for or waited for.
+Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& manager, Writer& writer, const Tree& tree,
+                                          const Change& change, LogSpace& log_space, std::uint64_t log_bytes) {
+  using MaybeChanged = std::optional<Changed>;
+  SingleClaim claim_guard(engine, tree.object(), change.key, writer);
+  VG_ASSIGN(ExclusiveGuard leaf, tree.write_leaf(change.key));
+  const NodeView view(leaf.page());
+  const NodeView::Position position = view.lower_bound(change.key);
+  const std::uint8_t flags = position.exact ? view.flags(position.slot) : std::uint8_t{0};
+  const bool present = position.exact && (flags & kSlotGhost) == 0;
+  Changed changed;
+
+  // An entry of the version table exists only for a slot with its history bit set.
+  bool has_entry = false;
+  if ((flags & kSlotHistory) != 0) {
+    const VersionTable::Peek peek = engine.versions.peek(tree.object(), change.key);
+    has_entry = peek.exists;
+    if (!has_entry) set_history(leaf.unlogged_bytes(), position.slot, false);
+    if (peek.exists && peek.writer != nullptr && peek.writer->id() != writer.id()) {
+      changed.newest_commit = peek.writer->commit_lsn();
+      if (changed.newest_commit == 0) {
+        leaf.release();
+        VG_TRY(wait_for_holder(engine, *peek.writer));
+        return MaybeChanged{};
+      }
+    }
+  }
+
+  // Judged on the newest state.
+  if (change.erase || change.mode == PutMode::kUpdate) {
+    if (!present) return MaybeChanged(Changed{.outcome = Outcome::kAbsent, .newest_commit = changed.newest_commit});
+  } else if (change.mode == PutMode::kInsertUnique && present) {
+    return MaybeChanged(Changed{.outcome = Outcome::kDuplicate, .newest_commit = changed.newest_commit});
+  }
+  if (present && (flags & kSlotOverflow) != 0) {
+    if (writer.txn == nullptr) return MaybeChanged(Changed{.outcome = Outcome::kNeedsTransaction});
+    changed.old_flags = kSlotOverflow;
+    changed.old_ref.assign(as_text(view.value(position.slot)));
+  }
+
+  if (!change.erase) {
+    const bool room = position.exact ? view.has_room_to_replace(position.slot, change.value.size())
+                                     : view.has_room(change.key.size(), change.value.size());
+    if (!room) {
+      if (view.has_ghosts() && purge_leaf(engine, tree, leaf) > 0) return MaybeChanged{};
+      leaf.release();
+      VG_TRY(tree.make_room(change.key, change.value.size()));
+      return MaybeChanged{};
+    }
+  }
+
+  // A change of its own in a database whose readers see the newest state needs no entry: under the latch it
+  // is atomic, and nobody is shown what was before it.
+  const bool needs_entry = writer.txn != nullptr || engine.mode == CommitMode::kDurable || has_entry;
+  KeyState before;
+  if (needs_entry) {
+    if (writer.status == nullptr) writer.status = std::make_shared<TxnStatus>(manager.next_id());
+    before = state_of(view, position);
+    const VersionTable::ClaimResult claim = engine.versions.claim(tree.object(), change.key, writer.status, before);
+    if (claim.claim == VersionTable::Claim::kFull) {
+      return Error(ErrorCode::kTooLarge, "the transactions in flight have changed more keys than the cache has room "
+                                         "to remember; commit in smaller steps or open with a larger cache");
+    }
+    if (claim.claim == VersionTable::Claim::kHeld) {
+      leaf.release();
+      VG_TRY(wait_for_holder(engine, *claim.holder));
+      return MaybeChanged{};
+    }
+    changed.claimed = claim.first;
+    claim_guard.arm();
+  }
+
+  MiniTxn mini(engine.pool, engine.log, writer.txn != nullptr ? RecordKind::kUpdate : RecordKind::kSingle,
+               writer.id(), writer.txn != nullptr ? writer.txn->last() : kNoLsn);
+  PayloadBuffer payload;
+  const bool remove = change.erase && !needs_entry;
+  if (remove) {
+    encode_node_remove(payload, position.slot);
+    mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
+  } else if (change.erase) {
+    encode_node_set_ghost(payload, position.slot, true);
+    mini.add(leaf, PageOp::kNodeSetGhost, payload.bytes());
+  } else if (position.exact) {
+    encode_node_replace(payload, position.slot, change.flags, change.value);
+    mini.add(leaf, PageOp::kNodeReplace, payload.bytes());
+  } else {
+    encode_node_insert(payload, position.slot, change.flags, change.key, change.value);
+    mini.add(leaf, PageOp::kNodeInsert, payload.bytes());
+  }
+  if (writer.txn != nullptr) {
+    add_undo(mini, tree, change.key, before);
+    if (changed.claimed) {
+      writer.txn->written().push_back({tree.object(), std::string(as_text(change.key)), change.erase});
+    }
+  }
+  changed.record = mini.commit([&](const Log::Appended& appended) {
+    if (writer.txn != nullptr) {
+      writer.txn->logged(appended.address);
+    } else if (writer.status != nullptr) {
+      writer.status->set_committed(appended.lsn);
+    }
+  });
+  claim_guard.logged();
+  if (needs_entry && !remove) set_history(leaf.unlogged_bytes(), position.slot, true);
+  if (writer.txn != nullptr) {
+    log_space.keep(log_bytes);
+    writer.txn->keep_log_space(log_bytes);
+  }
+  changed.leaf_underfull = remove && NodeView(leaf.page()).used_bytes() < NodeView::capacity_bytes() / 4;
+  return MaybeChanged(std::move(changed));
+}
+
+Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& writer, const Tree& tree,
+                             const Change& change) {
+  for (;;) {
+    VG_TRY(engine.poison.check());
+    // The compensation's share stays reserved until the transaction ends.
+    const std::uint64_t log_bytes =
+        Tree::log_bytes_of_change(change.key.size(), change.value.size() + kInlineValueBytesMax) + kPurgeLogBytes;
+    LogSpace log_space(engine.log);
+    VG_TRY(log_space.reserve(log_bytes));
+    VG_ASSIGN(std::optional<Changed> changed, try_change(engine, manager, writer, tree, change, log_space, log_bytes));
+    if (!changed) continue;
+    if (changed->leaf_underfull) VG_TRY(tree.merge_at(change.key));
+    return *std::move(changed);
+  }
+}
+
+/// The answer shows a commit of somebody else: it must be one that the reader may be shown.
+Status wait_until_visible(const Engine& engine, std::uint64_t commit) {
+  if (engine.mode == CommitMode::kDurable && commit != 0) return engine.log.flush(Lsn{commit});
+  return {};
+}
+
+Error duplicate() { return Error(ErrorCode::kDuplicateKey, "the key is there already"); }
+Error absent() { return Error(ErrorCode::kNotFound, "there is no entry with this key"); }
+
+/// Marks the key of a transaction's earlier claim as a ghost, or not, for the collector.
+void note_ghost(Txn& txn, const Tree& tree, Bytes key, bool ghost) {
+  if (!ghost) return;
+  for (auto it = txn.written().rbegin(); it != txn.written().rend(); ++it) {
+    if (it->object == tree.object() && it->key == as_text(key)) {
+      it->ghost = true;
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree, Bytes key,
+                 Bytes value, PutMode mode) {
+  Writer writer{txn.status(), &txn};
+  Change change{.key = key, .value = value, .mode = mode};
+  OverflowRef ref{};
+  if (value.size() > kInlineValueBytesMax) {
+    VG_ASSIGN(const BuiltChain chain, build_chain(engine, txn, tree.object(), value));
+    // From here on the transaction's end decides about the chain: committed it belongs to the entry, rolled
+    // back its row is there again.
+    VG_ASSIGN(const bool erased, erase_entry(engine, manager, txn, engine.retired(), as_bytes(chain.retired_row)));
+    if (!erased) return Error(ErrorCode::kCorruption, "the system tree of retired pages lost a row");
+    ref = chain.ref;
+    change.value = std::as_bytes(std::span(&ref, 1));
+    change.flags = kSlotOverflow;
+  }
+  VG_ASSIGN(const Changed changed, change_entry(engine, manager, writer, tree, change));
+  if (changed.outcome != Outcome::kDone) {
+    if (change.flags != 0) VG_TRY(retire_chain(engine, manager, txn, tree.object(), change.value));
+    VG_TRY(wait_until_visible(engine, changed.newest_commit));
+    return changed.outcome == Outcome::kDuplicate ? duplicate() : absent();
+  }
+  if (changed.old_flags != 0) return retire_chain(engine, manager, txn, tree.object(), as_bytes(changed.old_ref));
+  return {};
+}
+
+Result<bool> erase_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree,
+                         Bytes key) {
+  Writer writer{txn.status(), &txn};
+  VG_ASSIGN(const Changed changed, change_entry(engine, manager, writer, tree, Change{.key = key, .erase = true}));
+  if (changed.outcome == Outcome::kAbsent) {
+    VG_TRY(wait_until_visible(engine, changed.newest_commit));
+    return false;
+  }
+  note_ghost(txn, tree, key, !changed.claimed);
+  if (changed.old_flags != 0) VG_TRY(retire_chain(engine, manager, txn, tree.object(), as_bytes(changed.old_ref)));
+  return true;
+}
+
+namespace {
+
+/// The change as a transaction of its own, where one record does not do.
+template <class Body>
+auto in_transaction(TxnManager& manager, CommitMode mode, Body&& body) -> decltype(body(std::declval<Txn&>())) {
+  std::unique_ptr<Txn> txn = manager.begin();
+  auto result = body(*txn);
+  if (!result) {
+    VG_TRY(manager.rollback(std::move(txn)));
+    return result.error();
+  }
+  VG_TRY(manager.commit(std::move(txn), mode));
+  return result;
+}
+
+/// Makes a single change durable if it has to be, and leaves what it left behind to be dropped.
+Status finish_single(const Engine& engine, TxnManager& manager, const Tree& tree, const Change& change,
+                     const Writer& writer, const Changed& changed, CommitMode mode) {
+  if (changed.outcome != Outcome::kDone) return wait_until_visible(engine, changed.newest_commit);
+  if (writer.status != nullptr) writer.status->finish();
+  Status durable;
+  if (mode == CommitMode::kDurable) durable = engine.log.flush(changed.record.lsn);
+  if (changed.claimed) {
+    manager.retire_version(changed.record.lsn, {tree.object(), std::string(as_text(change.key)), change.erase});
+  }
+  return durable;
+}
+
+}  // namespace
+
+Status put_single(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key, Bytes value,
+                  PutMode put_mode, CommitMode commit) {
+  const auto as_transaction = [&] {
+    return in_transaction(manager, commit, [&](Txn& txn) {
+      return put_entry(engine, manager, txn, tree, key, value, put_mode);
+    });
+  };
+  if (value.size() > kInlineValueBytesMax) return as_transaction();
+  Writer writer;
+  const Change change{.key = key, .value = value, .mode = put_mode};
+  VG_ASSIGN(const Changed changed, change_entry(engine, manager, writer, tree, change));
+  if (changed.outcome == Outcome::kNeedsTransaction) return as_transaction();
+  VG_TRY(finish_single(engine, manager, tree, change, writer, changed, commit));
+  if (changed.outcome == Outcome::kDuplicate) return duplicate();
+  if (changed.outcome == Outcome::kAbsent) return absent();
+  return {};
+}
+
+Result<bool> erase_single(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key,
+                          CommitMode commit) {
+  Writer writer;
+  const Change change{.key = key, .erase = true};
+  VG_ASSIGN(const Changed changed, change_entry(engine, manager, writer, tree, change));
+  if (changed.outcome == Outcome::kNeedsTransaction) {
+    return in_transaction(manager, commit,
+                          [&](Txn& txn) { return erase_entry(engine, manager, txn, tree, key); });
+  }
+  VG_TRY(finish_single(engine, manager, tree, change, writer, changed, commit));
+  return changed.outcome == Outcome::kDone;
+}
+
+// --- Reading
+
+Lsn newest_snapshot(const Engine& engine) noexcept {
+  return engine.mode == CommitMode::kDurable ? engine.log.durable() : engine.log.filled();
+}
+
+Result<bool> get_entry(const Engine& engine, const Tree& tree, Bytes key, TxnId self, std::string& value) {
+  SnapshotRegistry::Registration registration;
+  bool registered = false;
+  const auto enter = [&] {
+    registration = engine.snapshots.enter([&] { return newest_snapshot(engine); });
+    registered = true;
+  };
+  for (unsigned attempt = 0;; ++attempt) {
+    const Lsn snapshot = registered ? registration.snapshot() : newest_snapshot(engine);
+    bool present = false;
+    bool too_old = false;
+    std::uint8_t flags = 0;
+    VG_TRY(tree.read_leaf(key, [&](const NodeView& leaf) {
+      present = too_old = false;
+      const NodeView::Position position = leaf.lower_bound(key);
+      if (!position.exact) return;
+      flags = leaf.flags(position.slot);
+      present = (flags & kSlotGhost) == 0;
+      if (present) value.assign(as_text(leaf.value(position.slot)));
+      if ((flags & kSlotHistory) == 0) return;
+      // The look comes after the slot was copied and before the leaf is validated.
+      VersionTable::LookupResult older = engine.versions.find(tree.object(), key, snapshot, self);
+      if (older.found == VersionTable::Found::kPage) return;
+      too_old = older.found == VersionTable::Found::kTooOld;
+      present = older.state.present;
+      flags = older.state.flags;
+      value = std::move(older.state.value);
+    }));
+    if (too_old || (present && (flags & kSlotOverflow) != 0 && !registered)) {
+      // Whatever follows a reference out of a leaf registers first, and so does who was overtaken twice.
+      if (!too_old || attempt > 0) enter();
+      continue;
+    }
+    if (!present) return false;
+    if ((flags & kSlotOverflow) != 0) {
+      const std::string ref = value;
+      VG_TRY(read_chain(engine, tree.object(), as_bytes(ref), value));
+    }
+    return true;
+  }
+}
+
+void LeafBatch::add(Bytes key, Bytes value, std::uint8_t flags) {
+  const auto key_offset = static_cast<std::uint32_t>(bytes_.size());
+  bytes_.insert(bytes_.end(), key.begin(), key.end());
+  const auto value_offset = static_cast<std::uint32_t>(bytes_.size());
+  bytes_.insert(bytes_.end(), value.begin(), value.end());
+  entries_.push_back({key_offset, static_cast<std::uint32_t>(key.size()), value_offset,
+                      static_cast<std::uint32_t>(value.size()), flags});
+}
+
+namespace {
+
+/// Copies the visible state of one slot, if it has one. False: a version that the snapshot needs is gone.
+bool add_slot(const Engine& engine, const Tree& tree, const NodeView& leaf, unsigned slot, Bytes key, TxnId self,
+              Lsn snapshot, LeafBatch& batch) {
+  const std::uint8_t flags = leaf.flags(slot);
+  if ((flags & kSlotHistory) != 0) {
+    const VersionTable::LookupResult older = engine.versions.find(tree.object(), key, snapshot, self);
+    if (older.found == VersionTable::Found::kTooOld) return false;
+    if (older.found == VersionTable::Found::kOlder) {
+      if (older.state.present) batch.add(key, as_bytes(older.state.value), older.state.flags);
+      return true;
+    }
+  }
+  if ((flags & kSlotGhost) == 0) batch.add(key, leaf.value(slot), flags & kSlotOverflow);
+  return true;
+}
+
+}  // namespace
+
+Status scan_leaf(const Engine& engine, const Tree& tree, Bytes from, bool unbounded, ScanOrder order, TxnId self,
+                 Lsn snapshot, unsigned entries_max, LeafBatch& batch) {
+  using Kind = Tree::Target::Kind;
+  const bool forward = order == ScanOrder::kForward;
+  if (!forward && !unbounded && from.empty()) {  // no key is below the empty one
+    batch.clear();
+    batch.set_bound({}, true);
+    return {};
+  }
+  const Tree::Target target{forward ? Kind::kCovering : unbounded ? Kind::kLast : Kind::kBelow, from};
+  bool too_old = false;
+  VG_TRY(tree.read_leaf(
+      target,
+      [&](const NodeView& leaf) {
+        batch.clear();
+        too_old = false;
+        std::array<std::byte, kKeyBytesMax> key_buffer;
+        const auto key_of = [&](unsigned slot) {
+          return Bytes(key_buffer).first(std::min(leaf.copy_key(slot, key_buffer), key_buffer.size()));
+        };
+        const unsigned count = leaf.count();
+        if (forward) {
+          for (unsigned slot = leaf.lower_bound(from).slot; slot < count; ++slot) {
+            const Bytes key = key_of(slot);
+            if (batch.size() >= entries_max) return batch.set_bound(key, false);
+            if (!add_slot(engine, tree, leaf, slot, key, self, snapshot, batch)) too_old = true;
+          }
+          batch.set_bound(leaf.high_fence(), !leaf.has_high_fence());
+        } else {
+          for (unsigned slot = unbounded ? count : std::min(leaf.lower_bound(from).slot, count); slot-- > 0;) {
+            const Bytes key = key_of(slot);
+            if (!add_slot(engine, tree, leaf, slot, key, self, snapshot, batch)) too_old = true;
+            if (batch.size() >= entries_max) return batch.set_bound(key, false);
+          }
+          batch.set_bound(leaf.low_fence(), leaf.low_fence().empty());
+        }
+      },
+      Hint::kScan));
+  if (too_old) {
+    return Error(ErrorCode::kConflict, "the snapshot that this scan reads at is too old; start it again");
+  }
+  return {};
+}
+
+}  // namespace vaultgres

@@ -1,0 +1,175 @@
+#include "txn/txn.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/payload_buffer.h"
+#include "base/try.h"
+#include "buffer/mini_txn.h"
+#include "txn/ghosts.h"
+#include "txn/row_ops.h"
+#include "txn/undo.h"
+#include "wal/log_space.h"
+
+namespace vaultgres {
+
+namespace {
+constexpr std::uint64_t kEndRecordLogBytes = log_bytes_for(sizeof(RecordHeader)) + kLogBlockBytes;
+}
+
+Status wait_for_holder(const Engine& engine, const TxnStatus& holder) {
+  if (holder.wait_finished(std::chrono::steady_clock::now() + engine.lock_timeout)) return {};
+  return Error(ErrorCode::kConflict, "another transaction (number " + std::to_string(raw(holder.id())) +
+                                         ") has held the key for longer than the lock timeout of " +
+                                         std::to_string(engine.lock_timeout.count()) +
+                                         " ms; roll back and try again, or commit transactions sooner");
+}
+
+std::unique_ptr<Txn> TxnManager::begin() {
+  std::unique_ptr<Txn> txn(new Txn(next_id()));
+  const std::lock_guard lock(mutex_);
+  open_.insert(txn.get());  // before its first record
+  return txn;
+}
+
+std::unique_ptr<Txn> TxnManager::adopt(const OpenTxn& loser) {
+  std::unique_ptr<Txn> txn(new Txn(loser.id));
+  txn->first_.store(raw(loser.first), std::memory_order_release);
+  txn->last_.store(raw(loser.last), std::memory_order_release);
+  const std::lock_guard lock(mutex_);
+  open_.insert(txn.get());
+  return txn;
+}
+
+void TxnManager::leave(const Txn& txn) {
+  const std::lock_guard lock(mutex_);
+  open_.erase(&txn);
+}
+
+bool TxnManager::is_open(TxnId id) const {
+  const std::lock_guard lock(mutex_);
+  return std::any_of(open_.begin(), open_.end(), [&](const Txn* txn) { return txn->id() == id; });
+}
+
+std::vector<OpenTxn> TxnManager::open() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<OpenTxn> list;
+  for (const Txn* txn : open_) {
+    // Ended or without a record: recovery has nothing to undo. The caller read Log::filled() before, so a
+    // commit that lies below it is seen here.
+    const std::uint64_t last = txn->last_.load(std::memory_order_acquire);
+    if (last == 0 || txn->status_->commit_lsn() != 0 || txn->rolled_back_.load(std::memory_order_acquire)) continue;
+    list.push_back({txn->id(), Lsn{txn->first_.load(std::memory_order_acquire)}, Lsn{last}});
+  }
+  return list;
+}
+
+Status TxnManager::commit(std::unique_ptr<Txn> txn, CommitMode mode) {
+  if (Status usable = engine_.poison.check(); !usable) {
+    txn->status()->finish();
+    leave(*txn);
+    return usable;
+  }
+  if (txn->last() == kNoLsn) {
+    leave(*txn);
+    txn->status()->finish();
+    engine_.log.unreserve(txn->log_space_);
+    return {};
+  }
+  LogSpace log_space(engine_.log);
+  if (Status room = log_space.reserve(kEndRecordLogBytes); !room) {
+    VG_TRY(rollback(std::move(txn)));
+    return room.error().with_context("the transaction was rolled back");
+  }
+  MiniTxn end(engine_.pool, engine_.log, RecordKind::kCommit, txn->id(), txn->last());
+  const Log::Appended record =
+      end.commit([&](const Log::Appended& appended) { txn->status()->set_committed(appended.lsn); });
+  leave(*txn);
+  engine_.log.unreserve(txn->log_space_);
+  // Waiters go on now: whatever they do is behind this commit in the log.
+  txn->status()->finish();
+  Status durable;
+  if (mode == CommitMode::kDurable) durable = engine_.log.flush(record.lsn);
+  settle(record.lsn, std::move(txn->written()));
+  return durable;
+}
+
+Status TxnManager::rollback(std::unique_ptr<Txn> txn) {
+  Status undone = engine_.poison.check();
+  if (undone && txn->last() != kNoLsn) {
+    undone = undo(*txn);
+    if (!undone) engine_.poison.set(undone.error().with_context("rolling back a transaction failed"));
+  }
+  // Pages restored, then entries out. (Poisoned: nobody is served any more.)
+  for (const Txn::Written& written : txn->written()) {
+    engine_.versions.withdraw(written.object, as_bytes(written.key), txn->id());
+  }
+  leave(*txn);
+  engine_.log.unreserve(txn->log_space_);
+  txn->status()->finish();
+  if (undone) {
+    for (Txn::Written& written : txn->written()) written.ghost = true;  // what it inserted is one now
+    settle(engine_.log.filled(), std::move(txn->written()));
+  }
+  return undone;
+}
+
+Status TxnManager::undo(Txn& txn) {
+  std::vector<std::byte> record;
+  Lsn next = txn.last();
+  while (next != kNoLsn) {
+    VG_TRY(engine_.read_record(next, record));
+    VG_ASSIGN(next, undo_record(engine_, txn, record));
+  }
+  LogSpace log_space(engine_.log);
+  VG_TRY(log_space.reserve(kEndRecordLogBytes));
+  MiniTxn end(engine_.pool, engine_.log, RecordKind::kRollbackEnd, txn.id(), txn.last());
+  end.commit([&](const Log::Appended&) { txn.rolled_back_.store(true, std::memory_order_release); });
+  return {};
+}
+
+// --- What is left behind
+
+void TxnManager::settle(Lsn commit, std::vector<Txn::Written> written) {
+  if (written.empty()) return;
+  const std::lock_guard lock(left_mutex_);
+  for (Txn::Written& key : written) left_.push_back({commit, std::move(key)});
+  left_count_.store(left_.size(), std::memory_order_relaxed);
+  engine_.wake_collector();
+}
+
+void TxnManager::retire_version(Lsn commit, Txn::Written written) {
+  const std::lock_guard lock(left_mutex_);
+  left_.push_back({commit, std::move(written)});
+  left_count_.store(left_.size(), std::memory_order_relaxed);
+  engine_.wake_collector();
+}
+
+Result<bool> TxnManager::collect() {
+  const Lsn floor = engine_.snapshots.raise_floor(newest_snapshot(engine_));
+  std::vector<Txn::Written> ready;
+  bool more = false;
+  {
+    const std::lock_guard lock(left_mutex_);
+    std::size_t kept = 0;
+    for (Left& left : left_) {
+      if (left.commit <= floor) {
+        ready.push_back(std::move(left.written));
+      } else {
+        std::swap(left_[kept++], left);
+      }
+    }
+    left_.resize(kept);
+    left_count_.store(kept, std::memory_order_relaxed);
+    more = kept > 0;
+  }
+  for (const Txn::Written& key : ready) engine_.versions.prune(key.object, as_bytes(key.key), floor);
+  for (const Txn::Written& key : ready) {
+    if (!key.ghost) continue;
+    const std::optional<Tree> tree = engine_.find_tree(key.object);
+    if (tree) VG_TRY(purge_at(engine_, *tree, as_bytes(key.key)));
+  }
+  return more;
+}
+
+}  // namespace vaultgres

@@ -1,0 +1,118 @@
+// Transactions: identity, what was written, commit, rollback, the list of the open ones.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "format/log.h"
+#include "txn/engine.h"
+
+namespace vaultgres {
+
+/// One transaction. Used by one thread at a time. Ends by TxnManager::commit or rollback.
+class Txn {
+ public:
+  TxnId id() const noexcept { return status_->id(); }
+  const std::shared_ptr<TxnStatus>& status() const noexcept { return status_; }
+
+  /// Address of its newest record: `prev` of the next one. kNoLsn: none yet.
+  Lsn last() const noexcept { return Lsn{last_.load(std::memory_order_acquire)}; }
+  /// In Log::append's on_reserved, under the page's latch: a checkpoint that no longer finds the page dirty
+  /// then finds the address here.
+  void logged(Lsn address) noexcept {
+    if (first_.load(std::memory_order_relaxed) == 0) first_.store(raw(address), std::memory_order_release);
+    last_.store(raw(address), std::memory_order_release);
+  }
+
+  struct Written {
+    ObjectId object;
+    std::string key;
+    bool ghost;  ///< it leaves a ghost when it commits
+  };
+  /// Keys it has claimed, in the order of the first claims.
+  std::vector<Written>& written() noexcept { return written_; }
+  /// Number for the next row of `retired`.
+  std::uint32_t next_retired() noexcept { return retired_count_++; }
+  /// Log space kept for compensations, until the transaction ends.
+  void keep_log_space(std::uint64_t bytes) noexcept { log_space_ += bytes; }
+
+ private:
+  friend class TxnManager;
+  explicit Txn(TxnId id) : status_(std::make_shared<TxnStatus>(id)) {}
+  std::shared_ptr<TxnStatus> status_;
+  std::atomic<std::uint64_t> first_{0};
+  std::atomic<std::uint64_t> last_{0};
+  std::atomic<bool> rolled_back_{false};  // its last compensation is logged
+  std::vector<Written> written_;
+  std::uint32_t retired_count_ = 0;
+  std::uint64_t log_space_ = 0;
+};
+
+/// An open transaction as a checkpoint lists it.
+struct OpenTxn {
+  TxnId id;
+  Lsn first;
+  Lsn last;
+};
+
+/// Thread-safe.
+class TxnManager {
+ public:
+  TxnManager(Engine& engine, TxnId next) : engine_(engine), next_(raw(next)) {}
+
+  std::unique_ptr<Txn> begin();
+  /// A transaction that was open at the crash, for undo by rollback().
+  std::unique_ptr<Txn> adopt(const OpenTxn& loser);
+  /// A number for a change that is its own transaction.
+  TxnId next_id() noexcept { return TxnId{next_.fetch_add(1, std::memory_order_relaxed)}; }
+  TxnId next_unused() const noexcept { return TxnId{next_.load(std::memory_order_relaxed)}; }
+
+  /// On an error the transaction is neither acknowledged nor rolled back: the database is poisoned, and
+  /// what it did is decided by the next recovery.
+  Status commit(std::unique_ptr<Txn> txn, CommitMode mode);
+  /// Undoes everything. An error poisons the database.
+  Status rollback(std::unique_ptr<Txn> txn);
+
+  bool is_open(TxnId id) const;
+  /// Those with records in the log that are neither committed nor rolled back. Call Log::filled() before.
+  std::vector<OpenTxn> open() const;
+
+  // --- What committed transactions leave behind.
+
+  /// A key whose version entry may go once `commit` is durable and no older snapshot is registered, and
+  /// whose slot, if it is a ghost, may go then too.
+  void retire_version(Lsn commit, Txn::Written written);
+  /// Drops version entries and ghosts that nobody needs any more; a worker calls it, and so do tests.
+  /// True when something is left that will become droppable.
+  Result<bool> collect();
+  /// How many keys wait for collect().
+  std::size_t left_behind() const noexcept { return left_count_.load(std::memory_order_relaxed); }
+
+ private:
+  Status undo(Txn& txn);
+  void leave(const Txn& txn);
+  void settle(Lsn commit, std::vector<Txn::Written> written);
+
+  Engine& engine_;
+  std::atomic<std::uint64_t> next_;
+  mutable std::mutex mutex_;
+  std::unordered_set<const Txn*> open_;
+  struct Left {
+    Lsn commit;
+    Txn::Written written;
+  };
+  mutable std::mutex left_mutex_;
+  std::vector<Left> left_;
+  std::atomic<std::size_t> left_count_{0};
+};
+
+/// Waits until `holder` has ended; kConflict after the engine's lock timeout. The caller holds no latch.
+Status wait_for_holder(const Engine& engine, const TxnStatus& holder);
+
+}  // namespace vaultgres

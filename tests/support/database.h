@@ -1,0 +1,67 @@
+// Databases for tests: on any file system, and their content as a std::map.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+#include "db/core.h"
+#include "vaultgres/database.h"
+
+namespace vaultgres {
+
+using Content = std::map<std::string, std::string>;
+
+/// Small, so that evictions, cleaning and checkpoints happen all the time.
+inline Options small_options() {
+  Options options;
+  options.cache_bytes = std::size_t{2} << 20;
+  options.lock_timeout = std::chrono::milliseconds(2000);
+  return options;
+}
+
+inline Result<Database> open_on(FileSystem& files, Options options = small_options(),
+                                const std::string& directory = "/db") {
+  auto core = internal::Core::open({&files, nullptr, directory}, std::move(options));
+  if (!core) return core.error();
+  return internal::make_database(*std::move(core));
+}
+
+inline Content content_of(const Map& map) {
+  Content content;
+  Cursor cursor = map.cursor();
+  for (;;) {
+    const Result<bool> more = cursor.next();
+    EXPECT_TRUE(more) << (more ? "" : more.error().message());
+    if (!more || !*more) return content;
+    const bool added = content.emplace(cursor.key(), cursor.value()).second;
+    EXPECT_TRUE(added) << "the cursor gave a key twice";
+  }
+}
+
+inline void expect_sound(Database& db) {
+  const Result<CheckReport> report = db.check();
+  ASSERT_TRUE(report) << report.error().message();
+  for (const CheckProblem& problem : report->problems) {
+    ADD_FAILURE() << "check: page " << problem.page << " of " << problem.object << ": " << problem.what;
+  }
+}
+
+#define ASSERT_OK(expression)                                              \
+  do {                                                                     \
+    const auto& vg_result = (expression);                                  \
+    ASSERT_TRUE(vg_result.has_value()) << vg_result.error().message();     \
+  } while (false)
+
+#define EXPECT_ERROR(code_, expression)                                    \
+  do {                                                                     \
+    const auto& vg_result = (expression);                                  \
+    if (vg_result) {                                                       \
+      ADD_FAILURE() << #expression << " succeeded";                        \
+    } else {                                                               \
+      EXPECT_EQ(vg_result.error().code(), ErrorCode::code_) << vg_result.error().message(); \
+    }                                                                      \
+  } while (false)
+
+}  // namespace vaultgres
