@@ -228,13 +228,11 @@ void reshape(std::byte* page, const Layout& l, unsigned key_bytes, unsigned valu
   header.key_bytes.set(static_cast<std::uint16_t>(key_bytes));
   header.value_bytes.set(static_cast<std::uint16_t>(value_bytes));
   if (l.count == 0) return;
-  std::byte child[kChildBytes];
-  std::memcpy(child, page + l.fence_begin() - kChildBytes, kChildBytes);
-  std::memset(page + l.heap_begin, 0, l.fence_begin() - l.heap_begin);
+  // The first record of an internal node is zeros and, at its end, the child: only its length changes.
   Layout now = l;
   now.key_bytes = key_bytes;
   const unsigned offset = l.fence_begin() - now.stride();
-  write_record(page, offset, 0, {}, rest_of(now.suffix_of(key_bytes)), child);
+  std::memset(page + offset, 0, now.stride() - kChildBytes);
   header.heap_begin.set(static_cast<std::uint16_t>(offset));
 }
 
@@ -311,6 +309,69 @@ void mark_ghosts(std::byte* page, std::uint8_t flags) noexcept {
   if ((flags & kSlotGhost) == 0) return;
   PageHeader& header = *reinterpret_cast<PageHeader*>(page);
   header.flags.set(static_cast<std::uint8_t>(header.flags.get() | kPageFlagHasGhosts));
+}
+
+// --- Appending many entries of a node of the same form and prefix: a few copies instead of an insert for each
+
+void append_records(std::byte* to, const Layout& l, const std::byte* from, const Layout& from_layout, unsigned first,
+                    unsigned last) noexcept {
+  const unsigned count = last - first;
+  const unsigned stride = l.stride();
+  const unsigned begin = l.heap_begin - count * stride;
+  std::memcpy(to + begin, from + record_offset(from_layout, last - 1), count * stride);
+  header_of(to).heap_begin.set(static_cast<std::uint16_t>(begin));
+}
+
+bool append_cells(std::byte* to, const Layout& l, const std::byte* from, const Layout& from_layout, unsigned first,
+                  unsigned last) noexcept {
+  unsigned cells = 0;
+  for (unsigned slot = first; slot < last; ++slot) {
+    const Cell cell = cell_of(from, from_layout, slot);
+    if (cell.offset == 0) return false;
+    cells += cell.bytes();
+  }
+  const unsigned capacity = std::max(l.capacity, tight_capacity(l.count + last - first));
+  if (arrays_end(capacity) + cells > l.heap_begin) return false;
+  if (capacity > l.capacity) grow_arrays(to, l, capacity - l.capacity);
+  const Layout now = Layout::load(to);
+  unsigned begin = now.heap_begin;
+  for (unsigned slot = first; slot < last; ++slot) {
+    const Cell cell = cell_of(from, from_layout, slot);
+    begin -= cell.bytes();
+    std::memcpy(to + begin, from + cell.offset, cell.bytes());
+    set_slot(to, now, l.count + slot - first, begin, slot_word(from, from_layout, slot) >> kSlotOffsetBits);
+  }
+  header_of(to).heap_begin.set(static_cast<std::uint16_t>(begin));
+  return true;
+}
+
+/// Appends [first, last) of `from` at once, if both nodes store entries alike and there is room. Entry 0 of an
+/// internal node is unlike the others.
+bool append_alike(std::byte* to, const std::byte* from, unsigned first, unsigned last) noexcept {
+  const Layout l = Layout::load(to);
+  const Layout from_layout = Layout::load(from);
+  if (header_problem(from) != nullptr || last > from_layout.count) return false;
+  if (l.fixed != from_layout.fixed || l.prefix_bytes != from_layout.prefix_bytes || l.level != from_layout.level) {
+    return false;
+  }
+  if (l.own_keys() == 0 || from_layout.key_is_low_fence(first)) return false;
+  const unsigned count = last - first;
+  if (l.fixed) {
+    if (l.key_bytes != from_layout.key_bytes || l.value_bytes != from_layout.value_bytes) return false;
+    if (!fits_fixed(l, l.count + count, l.stride())) return false;
+    append_records(to, l, from, from_layout, first, last);
+  } else if (!append_cells(to, l, from, from_layout, first, last)) {
+    return false;
+  }
+  std::memcpy(to + kHeads + 4 * l.count, from + kHeads + 4 * first, 4 * count);
+  header_of(to).count.set(static_cast<std::uint16_t>(l.count + count));
+  update_hints(to, l.count, l.count, l.count + count);
+  std::uint8_t flags = 0;
+  for (unsigned slot = 0; slot < count && l.level == 0; ++slot) {
+    flags |= NodeView(Bytes(from, kPageBytes)).flags(first + slot);
+  }
+  mark_ghosts(to, flags);
+  return true;
 }
 
 }  // namespace
@@ -478,6 +539,7 @@ const char* set_flags(MutableBytes page, unsigned slot, std::uint8_t mask, std::
 const char* append_range(MutableBytes page, const NodeView& from, unsigned first, unsigned last) noexcept {
   std::array<std::byte, kKeyBytesMax> key;
   for (unsigned slot = first; slot < last; ++slot) {
+    if (append_alike(page.data(), from.page().data(), slot, last)) return nullptr;
     const std::size_t key_bytes = from.copy_key(slot, key);
     const unsigned count = Layout::load(page.data()).count;
     if (const char* problem = insert(page, count, from.flags(slot), Bytes(key).first(key_bytes), from.value(slot))) {

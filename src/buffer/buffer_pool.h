@@ -41,7 +41,6 @@ struct BufferOptions {
 inline constexpr std::size_t kFramesMin = 16;
 
 struct BufferStats {
-  std::uint64_t hits_sampled = 0;  ///< not counted on the fast path: loads avoided are not visible there
   std::uint64_t loads = 0;         ///< pages read from disk
   std::uint64_t evictions = 0;
   std::uint64_t pages_cleaned = 0;
@@ -129,6 +128,9 @@ class BufferPool {
   friend class MiniTxn;
   class Impl;
   explicit BufferPool(std::unique_ptr<Impl> impl);
+  SharedGuard shared_guard(PageId id, std::uint64_t place) noexcept;
+  ExclusiveGuard exclusive_guard(PageId id, std::uint64_t place) noexcept;
+  std::uint32_t frame_of(const ExclusiveGuard& guard) const noexcept;
   std::unique_ptr<Impl> impl_;
 };
 

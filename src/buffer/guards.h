@@ -17,25 +17,40 @@
 #include <utility>
 
 #include "base/types.h"
+#include "buffer/translation.h"
 
 namespace vaultgres {
 
 class BufferPool;
-struct Translation;  // one page's entry in the translation array
 
 class OptimisticGuard {
  public:
   OptimisticGuard() = default;
-  OptimisticGuard(OptimisticGuard&& other) noexcept;
-  OptimisticGuard& operator=(OptimisticGuard&& other) noexcept;
-  ~OptimisticGuard();
+  OptimisticGuard(OptimisticGuard&& other) noexcept { *this = std::move(other); }
+  OptimisticGuard& operator=(OptimisticGuard&& other) noexcept {
+    entry_ = std::exchange(other.entry_, nullptr);
+    bytes_ = std::exchange(other.bytes_, nullptr);
+    version_ = other.version_;
+    id_ = other.id_;
+#ifdef VG_WORD_ATOMIC_PAGES
+    copy_ = std::move(other.copy_);
+#endif
+    return *this;
+  }
+  ~OptimisticGuard() = default;
 
   explicit operator bool() const noexcept { return entry_ != nullptr; }
   PageId id() const noexcept { return id_; }
   Bytes page() const noexcept { return {bytes_, kPageBytes}; }
   /// True when the page is still what it was when this guard was made: what was read from page() until now
   /// is the page's content at one instant. (A shared holder does not disturb.)
-  bool validate() const noexcept;
+  bool validate() const noexcept {
+#ifndef VG_WORD_ATOMIC_PAGES
+    std::atomic_thread_fence(std::memory_order_acquire);  // the bytes were read before the word below is
+#endif
+    const std::uint64_t word = entry_->latch.load(std::memory_order_acquire);
+    return Translation::version_of(word) == version_ && !Translation::is_exclusive(word);
+  }
 
  private:
   friend class BufferPool;

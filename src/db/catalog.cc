@@ -156,7 +156,7 @@ Status Core::drop_map(std::string_view name) {
     return dropped;
   }
   const std::lock_guard lock(catalog_mutex_);
-  maps_.erase(state->name);
+  maps_.erase(maps_.find(name));  // not by state->name: it may have been renamed since
   trees_.erase(state->object);
   return {};
 }

@@ -126,7 +126,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::map<std::string, std::shared_ptr<MapState>, std::less<>> maps_;
   std::map<ObjectId, PageId> trees_;  ///< every tree that undo may meet
   std::atomic<std::uint32_t> next_object_{0};
-  std::uint32_t object_lease_ = 0;  ///< object ids below are covered by the last checkpoint
+  std::atomic<std::uint32_t> object_lease_{0};  ///< object ids below are covered by the last checkpoint
 
   std::mutex checkpoint_mutex_;
   std::atomic<std::uint64_t> checkpoint_end_{0};  ///< log position of the last one

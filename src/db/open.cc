@@ -16,7 +16,6 @@ constexpr char kDoublewriteName[] = "doublewrite.vg";
 constexpr char kLogName[] = "log";
 /// Pages that a new data file begins with.
 constexpr std::uint32_t kFirstPages = 64;
-constexpr std::size_t kMinCacheBytes = std::size_t{2} << 20;
 /// Object ids that one checkpoint covers in advance.
 constexpr std::uint32_t kObjectLease = 1000;
 
@@ -47,9 +46,11 @@ Status validate_page(PageId id, Bytes page) {
 }
 
 #ifdef VG_TEST_HOOKS
-constexpr std::size_t kSegmentBytes = std::size_t{1} << 20;
+constexpr std::size_t kSegmentBytes = std::size_t{256} << 10;
+constexpr std::size_t kMinCacheBytes = std::size_t{256} << 10;
 #else
 constexpr std::size_t kSegmentBytes = std::size_t{16} << 20;
+constexpr std::size_t kMinCacheBytes = std::size_t{2} << 20;
 #endif
 
 }  // namespace
@@ -67,8 +68,10 @@ Result<std::shared_ptr<Core>> Core::open(CoreFiles files, Options options) {
     return Error(ErrorCode::kInvalidArgument, "flush_interval_ms must be 1 to 10,000");
   }
   std::shared_ptr<Core> core(new Core(std::move(files), std::move(options)));
-  VG_TRY(core->open_files());
-  if (Status started = core->start(); !started) {
+  Status started = core->open_files();
+  if (started) started = core->start();
+  if (!started) {
+    // Nothing to close in order: what was made goes with the core.
     core->calls_.close();
     core->writers_.close();
     core->closed_.store(true);
@@ -239,10 +242,7 @@ Status Core::format() {
 
 Result<ObjectId> Core::next_object() {
   const std::uint32_t id = next_object_.load();
-  if (id >= object_lease_) {
-    next_object_.store(id);
-    VG_TRY(checkpoint());  // covers the next ids
-  }
+  if (id >= object_lease_.load()) VG_TRY(checkpoint());  // covers the next ids
   return ObjectId{next_object_.fetch_add(1)};
 }
 
@@ -250,7 +250,7 @@ Status Core::checkpoint() {
   const std::lock_guard lock(checkpoint_mutex_);
   const std::uint32_t lease = next_object_.load() + kObjectLease;
   VG_TRY(write_checkpoint(*engine_, *txns_, *superblocks_, ObjectId{lease}));
-  object_lease_ = lease;
+  object_lease_.store(lease);
   checkpoint_end_.store(raw(log_->end()));
   checkpoints_.fetch_add(1);
   return {};

@@ -26,6 +26,9 @@ enum class PageOp : std::uint8_t {
   kHeapUpdate = 65,
   kHeapRemove = 66,
   kHeapSetGhost = 67,
+  kHeapRelease = 68,    ///< rows give up the room that they do not use
+  kMapAppend = 72,      ///< a table's map lists one more page
+  kMapTruncate = 73,    ///< and now fewer
 
   kOverflowLink = 96,  ///< an overflow page gets its successor
 };

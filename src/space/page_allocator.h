@@ -71,7 +71,8 @@ class PageAllocator {
 
   /// Adds to `mini` the bitmap changes for these ids, latching the bitmap pages in ascending order (they
   /// come last in the latch order) and leaving them to `mini`. False when a bitmap page is not resident:
-  /// release all latches, load_bitmaps(), try again. At most one call for one MiniTxn.
+  /// release all latches, load_bitmaps(), try again. At most one call for one MiniTxn. False, too, when a
+  /// bitmap contradicts these changes: then the database is poisoned, as load_bitmaps() and reserve() say.
   bool add_to(MiniTxn& mini, std::span<const PageId> allocate, std::span<const PageId> free);
   /// Makes the bitmap pages of these ids resident and keeps them so while the pins live. [no latch held]
   Result<std::vector<LoadPin>> load_bitmaps(std::span<const PageId> ids);
@@ -81,6 +82,7 @@ class PageAllocator {
 
   /// Is the page allocated, as the bitmaps say? For check. [no latch held]
   Result<bool> is_allocated(PageId id);
+  /// Reads the bitmaps that were not needed yet. [no latch held]
   SpaceStats stats() const;
 
  private:

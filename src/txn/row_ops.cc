@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <thread>
 
 #include "base/payload_buffer.h"
 #include "base/try.h"
@@ -36,6 +37,7 @@ enum class Outcome : std::uint8_t {
   kAbsent,            ///< erase or update: there is no such entry
   kDuplicate,         ///< insert: there is one
   kNeedsTransaction,  ///< a single change meets a large value, whose chain has to be retired with it
+  kTableFull,         ///< no room for another entry of the version table
 };
 
 /// What a change did, for its caller to finish.
@@ -94,6 +96,17 @@ class SingleClaim {
   bool armed_ = false;
 };
 
+/// Until a commit of somebody else is one that readers are shown. [no latch held]
+Status wait_until_visible(const Engine& engine, std::uint64_t commit) {
+  if (commit == 0 || Lsn{commit} <= newest_snapshot(engine)) return {};
+  if (engine.mode == CommitMode::kDurable) return engine.log.flush(Lsn{commit});
+  while (engine.log.filled() < Lsn{commit}) {  // only copies into the log buffer are under way
+    VG_TRY(engine.poison.check());
+    std::this_thread::yield();
+  }
+  return {};
+}
+
 /// One try under the leaf's latch. Empty: something was missing and has been made room for or waited for.
 Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& manager, Writer& writer, const Tree& tree,
                                           const Change& change, LogSpace& log_space, std::uint64_t log_bytes) {
@@ -117,6 +130,12 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
       if (changed.newest_commit == 0) {
         leaf.release();
         VG_TRY(wait_for_holder(engine, *peek.writer));
+        return MaybeChanged{};
+      }
+      if (writer.txn != nullptr && Lsn{changed.newest_commit} > newest_snapshot(engine)) {
+        // What the transaction reads from now on must include the commit that it builds on.
+        leaf.release();
+        VG_TRY(wait_until_visible(engine, changed.newest_commit));
         return MaybeChanged{};
       }
     }
@@ -153,10 +172,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     if (writer.status == nullptr) writer.status = std::make_shared<TxnStatus>(manager.next_id());
     before = state_of(view, position);
     const VersionTable::ClaimResult claim = engine.versions.claim(tree.object(), change.key, writer.status, before);
-    if (claim.claim == VersionTable::Claim::kFull) {
-      return Error(ErrorCode::kTooLarge, "the transactions in flight have changed more keys than the cache has room "
-                                         "to remember; commit in smaller steps or open with a larger cache");
-    }
+    if (claim.claim == VersionTable::Claim::kFull) return MaybeChanged(Changed{.outcome = Outcome::kTableFull});
     if (claim.claim == VersionTable::Claim::kHeld) {
       leaf.release();
       VG_TRY(wait_for_holder(engine, *claim.holder));
@@ -208,7 +224,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
 
 Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& writer, const Tree& tree,
                              const Change& change) {
-  for (;;) {
+  for (bool made_room = false;;) {
     VG_TRY(engine.poison.check());
     // The compensation's share stays reserved until the transaction ends.
     const std::uint64_t log_bytes =
@@ -217,15 +233,19 @@ Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& 
     VG_TRY(log_space.reserve(log_bytes));
     VG_ASSIGN(std::optional<Changed> changed, try_change(engine, manager, writer, tree, change, log_space, log_bytes));
     if (!changed) continue;
+    if (changed->outcome == Outcome::kTableFull) {
+      if (made_room) {
+        return Error(ErrorCode::kTooLarge, "the transactions in flight have changed more keys than the cache has "
+                                           "room to remember; commit in smaller steps or open with a larger cache");
+      }
+      VG_TRY(engine.log.flush(engine.log.filled()));  // what waited only to be durable can go now
+      manager.drop_versions();
+      made_room = true;
+      continue;
+    }
     if (changed->leaf_underfull) VG_TRY(tree.merge_at(change.key));
     return *std::move(changed);
   }
-}
-
-/// The answer shows a commit of somebody else: it must be one that the reader may be shown.
-Status wait_until_visible(const Engine& engine, std::uint64_t commit) {
-  if (engine.mode == CommitMode::kDurable && commit != 0) return engine.log.flush(Lsn{commit});
-  return {};
 }
 
 Error duplicate() { return Error(ErrorCode::kDuplicateKey, "the key is there already"); }

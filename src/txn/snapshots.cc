@@ -60,7 +60,7 @@ std::atomic<std::uint64_t>* SnapshotRegistry::take_slot() noexcept {
 }
 
 Lsn SnapshotRegistry::raise_floor(Lsn newest) noexcept {
-  std::uint64_t seen = floor_.load(std::memory_order_relaxed);
+  std::uint64_t seen = floor_.load(std::memory_order_seq_cst);
   while (seen < raw(newest) && !floor_.compare_exchange_weak(seen, raw(newest), std::memory_order_seq_cst)) {
   }
   std::uint64_t oldest = in_slot(newest);

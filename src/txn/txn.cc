@@ -14,6 +14,8 @@
 namespace vaultgres {
 
 namespace {
+/// So many keys left behind are worth a look at what can be dropped.
+constexpr std::size_t kLeftMany = 256;
 constexpr std::uint64_t kEndRecordLogBytes = log_bytes_for(sizeof(RecordHeader)) + kLogBlockBytes;
 }
 
@@ -132,23 +134,32 @@ Status TxnManager::undo(Txn& txn) {
 
 void TxnManager::settle(Lsn commit, std::vector<Txn::Written> written) {
   if (written.empty()) return;
-  const std::lock_guard lock(left_mutex_);
-  for (Txn::Written& key : written) left_.push_back({commit, std::move(key)});
-  left_count_.store(left_.size(), std::memory_order_relaxed);
+  bool many = false;
+  {
+    const std::lock_guard lock(left_mutex_);
+    for (Txn::Written& key : written) left_.push_back({commit, std::move(key)});
+    left_count_.store(left_.size(), std::memory_order_relaxed);
+    many = left_.size() >= kLeftMany;
+  }
+  if (many) drop_versions();
   engine_.wake_collector();
 }
 
 void TxnManager::retire_version(Lsn commit, Txn::Written written) {
-  const std::lock_guard lock(left_mutex_);
-  left_.push_back({commit, std::move(written)});
-  left_count_.store(left_.size(), std::memory_order_relaxed);
+  bool many = false;
+  {
+    const std::lock_guard lock(left_mutex_);
+    left_.push_back({commit, std::move(written)});
+    left_count_.store(left_.size(), std::memory_order_relaxed);
+    many = left_.size() % kLeftMany == 0;
+  }
+  if (many) drop_versions();
   engine_.wake_collector();
 }
 
-Result<bool> TxnManager::collect() {
+void TxnManager::drop_versions() {
   const Lsn floor = engine_.snapshots.raise_floor(newest_snapshot(engine_));
   std::vector<Txn::Written> ready;
-  bool more = false;
   {
     const std::lock_guard lock(left_mutex_);
     std::size_t kept = 0;
@@ -161,15 +172,26 @@ Result<bool> TxnManager::collect() {
     }
     left_.resize(kept);
     left_count_.store(kept, std::memory_order_relaxed);
-    more = kept > 0;
   }
   for (const Txn::Written& key : ready) engine_.versions.prune(key.object, as_bytes(key.key), floor);
-  for (const Txn::Written& key : ready) {
-    if (!key.ghost) continue;
+  std::erase_if(ready, [](const Txn::Written& key) { return !key.ghost; });
+  if (ready.empty()) return;
+  const std::lock_guard lock(left_mutex_);
+  for (Txn::Written& key : ready) ghosts_.push_back(std::move(key));
+}
+
+Result<bool> TxnManager::collect() {
+  drop_versions();
+  std::vector<Txn::Written> ghosts;
+  {
+    const std::lock_guard lock(left_mutex_);
+    ghosts.swap(ghosts_);
+  }
+  for (const Txn::Written& key : ghosts) {
     const std::optional<Tree> tree = engine_.find_tree(key.object);
     if (tree) VG_TRY(purge_at(engine_, *tree, as_bytes(key.key)));
   }
-  return more;
+  return left_behind() > 0;
 }
 
 }  // namespace vaultgres

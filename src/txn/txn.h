@@ -86,10 +86,12 @@ class TxnManager {
   // --- What committed transactions leave behind.
 
   /// A key whose version entry may go once `commit` is durable and no older snapshot is registered, and
-  /// whose slot, if it is a ghost, may go then too.
+  /// whose slot, if it is a ghost, may go then too. Now and then the caller drops what has gathered.
   void retire_version(Lsn commit, Txn::Written written);
-  /// Drops version entries and ghosts that nobody needs any more; a worker calls it, and so do tests.
-  /// True when something is left that will become droppable.
+  /// Drops version entries that nobody needs any more. [no latch held]
+  void drop_versions();
+  /// The same, and removes ghosts; a worker calls it, and so do tests. True when something is left that will
+  /// become droppable. [no latch held]
   Result<bool> collect();
   /// How many keys wait for collect().
   std::size_t left_behind() const noexcept { return left_count_.load(std::memory_order_relaxed); }
@@ -109,6 +111,7 @@ class TxnManager {
   };
   mutable std::mutex left_mutex_;
   std::vector<Left> left_;
+  std::vector<Txn::Written> ghosts_;  ///< their entries are gone, their slots not yet
   std::atomic<std::size_t> left_count_{0};
 };
 

@@ -87,7 +87,7 @@ struct Version {
 
 /// What is known about one key, the key's bytes behind it in the same piece of memory.
 struct Entry {
-  Entry* next;                      // in its bucket
+  Entry* next;  // in its bucket
   std::uint64_t hash;
   std::shared_ptr<TxnStatus> head;  ///< who wrote the state on the page
   Version* older;                   ///< newest first

@@ -15,6 +15,9 @@
 
 namespace vaultgres {
 
+/// No log gets this far: what claims to lie beyond is damage, and sums below cannot overflow.
+inline constexpr std::uint64_t kLogPositionMax = std::uint64_t{1} << 62;
+
 constexpr std::uint64_t block_start(std::uint64_t position) noexcept {
   return position - position % kLogBlockBytes;
 }

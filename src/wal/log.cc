@@ -38,7 +38,7 @@ class Log::Impl {
         durable(raw(log_epoch.first)),
         seal_(database, log_epoch.number, log_epoch.salt),
         poison_(poison),
-        half_interval_(std::chrono::microseconds(std::uint64_t{options.flush_interval_ms} * 1000 / 2)),
+        half_interval_(std::max<std::uint64_t>(options.flush_interval_ms, 1) * 1000 / 2),
         slack_(options.segment_bytes / 4),
         taken_(raw(log_epoch.first)) {
     flights_.reserve(kFlushesMax);

@@ -19,8 +19,10 @@ Result<LogReader> LogReader::open(FileSystem& files, std::string directory, cons
   for (std::size_t i = 0; i < epochs.size(); ++i) {
     const EpochSpan& span = epochs[i];
     const bool last = i + 1 == epochs.size();
-    if (raw(span.first) % segment_bytes != 0 || (span.end == kNoLsn ? !last : span.end < span.first) ||
-        (i > 0 && span.first < epochs[i - 1].end)) {
+    const bool ordered = (span.end == kNoLsn ? last : span.first <= span.end) &&
+                         (i == 0 || epochs[i - 1].end <= span.first) &&
+                         std::max({raw(span.first), raw(span.end), raw(start)}) < kLogPositionMax;
+    if (raw(span.first) % segment_bytes != 0 || !ordered) {
       return Error(ErrorCode::kCorruption,
                    directory + ": the list of log epochs contradicts itself at epoch " + std::to_string(span.number));
     }
@@ -29,7 +31,7 @@ Result<LogReader> LogReader::open(FileSystem& files, std::string directory, cons
   std::vector<std::uint64_t> segments;
   for (const std::string& name : names) {
     std::uint64_t number = 0;
-    if (parse_segment_name(name, &number)) segments.push_back(number);
+    if (parse_segment_name(name, &number) && number < kLogPositionMax / segment_bytes) segments.push_back(number);
   }
   std::sort(segments.begin(), segments.end());
   VG_ASSIGN(SegmentReader reader, SegmentReader::make(files, directory, segment_bytes));

@@ -31,7 +31,9 @@ bool check_split(NodeModel& model, const std::string& key, std::size_t value_byt
   const std::string right_key = key_of(node, point.slot);
   EXPECT_LT(left_key, separator);
   EXPECT_LE(separator, right_key);
-  if (node.level() > 0) EXPECT_EQ(separator, right_key);
+  if (node.level() > 0) {
+    EXPECT_EQ(separator, right_key);
+  }
 
   HeapPage left;
   HeapPage right;
@@ -105,7 +107,9 @@ TEST(NodeBuild, SplitsOfAnyLeaf) {
     ASSERT_GE(model.view().count(), 4u);
     const bool room = check_split(model, key, value.size());
     EXPECT_TRUE(room) << "round " << round;
-    if (HasFailure()) FAIL() << "round " << round;
+    if (HasFailure()) {
+      FAIL() << "round " << round;
+    }
     ASSERT_NO_FATAL_FAILURE(model.check_redone());
   }
 }
@@ -200,7 +204,9 @@ TEST(NodeBuild, SplitsOfInternalNodes) {
       if (!model.insert(key, child_value(id))) break;
     }
     EXPECT_TRUE(check_split(model, key, 4)) << "round " << round;
-    if (HasFailure()) FAIL() << "round " << round;
+    if (HasFailure()) {
+      FAIL() << "round " << round;
+    }
   }
 }
 

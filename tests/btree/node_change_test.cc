@@ -119,7 +119,9 @@ TEST(NodeChange, InternalNodesAgreeWithAMap) {
       } else {
         model.insert(key, child_value(static_cast<std::uint32_t>(random.uniform(1000000))));
       }
-      if (step % 64 == 0) ASSERT_NO_FATAL_FAILURE(model.check(random)) << "round " << round;
+      if (step % 64 == 0) {
+        ASSERT_NO_FATAL_FAILURE(model.check(random)) << "round " << round;
+      }
     }
     ASSERT_NO_FATAL_FAILURE(model.check(random));
     const NodeView node = model.view();
@@ -144,7 +146,9 @@ TEST(NodeChange, LeftmostInternalNodeHasAFixedStride) {
     if (!model.insert(key, child_value(2))) break;
   }
   EXPECT_TRUE(is_fixed(model.view()));
-  if (kPageBytes == 8192) EXPECT_GE(model.view().count(), 600u);
+  if (kPageBytes == 8192) {
+    EXPECT_GE(model.view().count(), 600u);
+  }
   TestRandom random;
   model.check(random);
 }
@@ -157,7 +161,9 @@ TEST(NodeChange, SmallEntriesFillALeaf) {
     store_big(key.data(), (std::uint64_t{model.entries().size()} + 1) * 0x9E3779B97F4A7C15u);
   } while (model.insert(key, std::string(16, 'v')));
   EXPECT_TRUE(is_fixed(model.view()));
-  if (kPageBytes == 8192) EXPECT_GE(model.view().count(), 300u);
+  if (kPageBytes == 8192) {
+    EXPECT_GE(model.view().count(), 300u);
+  }
 }
 
 // Goal: keys that differ in trailing zeros only stay apart and in order, the empty key first, in both forms.
@@ -188,7 +194,6 @@ TEST(NodeChange, GreatestHeads) {
   model.check_search(std::string(9, '\xFF'));
 }
 
-/// Fills a leaf so that exactly `left` bytes are free for an entry, then tries one that needs `need`.
 // Goal: a page can be filled to its last byte, by an entry at the front, in the middle, at the end, in
 // either form, and one byte more is refused with the page unchanged. Method: for every key length of the
 // last entry, look up the greatest value that has_room admits, insert it, and compare with what is used.
@@ -212,7 +217,9 @@ TEST(NodeChange, ExactFit) {
         while (longest > 0 && !model.view().has_room(key_bytes, longest - 1)) --longest;
         if (longest == 0) continue;  // not even an empty value
         const std::string key = std::string(1, first) + std::string(key_bytes - 1, 'k');
-        if (longest <= value_bytes) ASSERT_FALSE(model.insert(key, std::string(longest, 'w')));
+        if (longest <= value_bytes) {
+          ASSERT_FALSE(model.insert(key, std::string(longest, 'w')));
+        }
         ASSERT_TRUE(model.insert(key, std::string(longest - 1, 'w')));
         ASSERT_NO_FATAL_FAILURE(model.check(random));
         if (longest <= value_bytes && !is_fixed(model.view())) {
@@ -238,6 +245,12 @@ TEST(NodeChange, FourLargestEntriesBetweenTwoLargestFences) {
             ASSERT_TRUE(model.insert(std::string(key_bytes - less, first), std::string(value_bytes, 'v')));
           }
           ASSERT_EQ(is_fixed(model.view()), !odd);
+          // Slotted with all four of the largest size: the largest content there is.
+          if (odd) {
+            model.remove(std::string(key_bytes - 1, 'c'));
+            ASSERT_TRUE(model.insert(std::string(key_bytes, 'c'), std::string(value_bytes, 'v')));
+            ASSERT_FALSE(is_fixed(model.view()));
+          }
           ASSERT_NO_FATAL_FAILURE(model.check(random));
         }
       }
@@ -248,6 +261,38 @@ TEST(NodeChange, FourLargestEntriesBetweenTwoLargestFences) {
   EXPECT_FALSE(model.insert("k", std::string(kInlineValueBytesMax + 1, 'v')));
   EXPECT_TRUE(model.insert("k", std::string(kInlineValueBytesMax, 'v')));
   EXPECT_FALSE(model.replace("k", std::string(kInlineValueBytesMax + 1, 'v')));
+}
+
+// Goal: slots that grow over the rest of a removed cell are zero where they are free. Method: sixteen cells that
+// fill the page to its last byte; the lowest goes; two tiny entries make the slots grow into its place.
+TEST(NodeChange, SlotsGrowOverARemovedCell) {
+  TestRandom random;
+  const std::size_t cell_bytes = (kPageBytes - kNodeHeadsOffset - 16 * 6) / 16;
+  const std::size_t value_bytes = std::min(kInlineValueBytesMax, cell_bytes - sizeof(CellHeader)) - 2;
+  const std::size_t key_bytes = cell_bytes - sizeof(CellHeader) - value_bytes + 4;
+  NodeModel model(0, "", "", false);
+  for (char c = 'a'; c < 'a' + 16; ++c) {
+    const std::size_t less = c == 'a' ? 1 : 0;  // one of another length: slotted
+    ASSERT_TRUE(model.insert(std::string(key_bytes, c), std::string(value_bytes - less, 'v')));
+  }
+  ASSERT_FALSE(is_fixed(model.view()));
+  model.remove(std::string(key_bytes, 'a' + 15));
+  ASSERT_TRUE(model.insert("x", ""));
+  ASSERT_TRUE(model.insert("y", ""));
+  model.check(random);
+}
+
+// Goal: an internal node whose only entry left is the first takes another stride with the next one.
+TEST(NodeChange, InternalNodeChangesItsStride) {
+  TestRandom random;
+  NodeModel model(1, "", "", false);
+  ASSERT_TRUE(model.insert("", child_value(1)));
+  for (const std::size_t key_bytes : {12u, 2u, 30u, 8u}) {
+    ASSERT_TRUE(model.insert(std::string(key_bytes, 'k'), child_value(0x01020304)));
+    ASSERT_TRUE(is_fixed(model.view()));
+    ASSERT_NO_FATAL_FAILURE(model.check(random));
+    model.remove(std::string(key_bytes, 'k'));
+  }
 }
 
 // Goal: a ghost is kept whole, says so on the page, can be revived with another value, and purge takes ghosts only.

@@ -127,13 +127,13 @@ class NodeModel {
     encode_node_set_ghost(payload, slot_of(key), ghost);
     EXPECT_TRUE(run(PageOp::kNodeSetGhost, payload));
     std::uint8_t& flags = entries_[key].flags;
-    flags = static_cast<std::uint8_t>((flags & ~unsigned{kSlotGhost}) | (ghost ? kSlotGhost : 0u));
+    flags = static_cast<std::uint8_t>((flags & ~unsigned{kSlotGhost}) | (ghost ? unsigned{kSlotGhost} : 0u));
   }
   /// Only on the page that "do" works on: the bit is not logged.
   void mark_history(const std::string& key, bool on) {
     set_history(page_.bytes(), slot_of(key), on);
     std::uint8_t& flags = entries_[key].flags;
-    flags = static_cast<std::uint8_t>((flags & ~unsigned{kSlotHistory}) | (on ? kSlotHistory : 0u));
+    flags = static_cast<std::uint8_t>((flags & ~unsigned{kSlotHistory}) | (on ? unsigned{kSlotHistory} : 0u));
   }
   void purge_ghosts() {
     std::vector<std::uint16_t> slots;
@@ -170,6 +170,7 @@ class NodeModel {
     ASSERT_EQ(as_text(node.low_fence()), low_);
     ASSERT_EQ(as_text(node.high_fence()), has_high_ ? high_ : "");
     ASSERT_EQ(node.has_high_fence(), has_high_);
+    if (is_fixed(node)) check_free_space_is_zero();
     unsigned slot = 0;
     for (const auto& [key, entry] : entries_) {
       ASSERT_EQ(key_of(node, slot), key);
@@ -195,7 +196,17 @@ class NodeModel {
       ASSERT_EQ(node.compare_key(position.slot, as_bytes(key)) == 0, position.exact);
       ASSERT_GE(node.compare_key(position.slot, as_bytes(key)), 0);
     }
-    if (position.slot > 0) ASSERT_LT(node.compare_key(position.slot - 1, as_bytes(key)), 0);
+    if (position.slot > 0) {
+      ASSERT_LT(node.compare_key(position.slot - 1, as_bytes(key)), 0);
+    }
+  }
+  /// The fixed form leaves no rests behind: page images in the log leave out the zeros.
+  void check_free_space_is_zero() const {
+    const Bytes page = view().page();
+    const auto* header = reinterpret_cast<const NodeHeader*>(page.data() + kPageHeaderBytes);
+    for (std::size_t at = kNodeHeadsOffset + 4 * view().count(); at < header->heap_begin.get(); ++at) {
+      ASSERT_EQ(page[at], std::byte{0}) << "at " << at;
+    }
   }
   void check_redone() const {
     HeapPage mine(page_);

@@ -123,7 +123,9 @@ TEST_F(MapTest, RandomOperationsEqualASortedMap) {
         ASSERT_OK(value);
         const auto found = expected.find(key);
         ASSERT_EQ(value->has_value(), found != expected.end());
-        if (value->has_value()) ASSERT_EQ(**value, found->second);
+        if (value->has_value()) {
+          ASSERT_EQ(**value, found->second);
+        }
       }
     }
     if (i % 20000 == 0) expect_sound(db_);

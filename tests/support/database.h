@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "db/core.h"
@@ -48,20 +49,26 @@ inline void expect_sound(Database& db) {
   }
 }
 
-#define ASSERT_OK(expression)                                              \
-  do {                                                                     \
-    const auto& vg_result = (expression);                                  \
-    ASSERT_TRUE(vg_result.has_value()) << vg_result.error().message();     \
-  } while (false)
+/// The error's text, or nothing.
+template <class T>
+std::string test_text(const Result<T>& result) {
+  return result ? std::string() : "error: " + std::string(result.error().message());
+}
+template <class T>
+std::optional<ErrorCode> test_code(const Result<T>& result) {
+  if (result) return std::nullopt;
+  return result.error().code();
+}
 
-#define EXPECT_ERROR(code_, expression)                                    \
-  do {                                                                     \
-    const auto& vg_result = (expression);                                  \
-    if (vg_result) {                                                       \
-      ADD_FAILURE() << #expression << " succeeded";                        \
-    } else {                                                               \
-      EXPECT_EQ(vg_result.error().code(), ErrorCode::code_) << vg_result.error().message(); \
-    }                                                                      \
-  } while (false)
+#define ASSERT_OK(expression)                                                                             \
+  if (const auto vg_status = ::vaultgres::test_text((expression)); vg_status.empty()) {                   \
+  } else                                                                                                  \
+    FAIL() << #expression << ": " << vg_status
+
+#define EXPECT_ERROR(code_, expression)                                                                   \
+  if (const auto vg_error = ::vaultgres::test_code((expression)); vg_error == ErrorCode::code_) {         \
+  } else                                                                                                  \
+    ADD_FAILURE() << #expression << (vg_error ? " gave another error: " : " succeeded ")                  \
+                  << (vg_error ? error_code_name(*vg_error) : "")
 
 }  // namespace vaultgres

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <mutex>
+#include <thread>
 
 #include "support/scale.h"
 #include "wal/block.h"
@@ -63,6 +66,45 @@ TEST(LogReader, EveryPowerCutLeavesAPrefixWithAllThatWasAcknowledged) {
   }
 }
 
+TEST(LogReader, PowerCutsBetweenOverlappingFlushesLeaveAPrefix) {
+  const auto disk = test_disk();
+  TestLog test(*disk, {.segment_bytes = kTestSegment, .buffer_bytes = 512 << 10, .flush_interval_ms = 1});
+  disk->mark(std::to_string(raw(test.epoch_record.lsn)));
+  std::mutex mutex;
+  std::vector<KeptRecord> written{test.epoch_record};
+  std::vector<std::thread> threads;
+  for (std::uint64_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      TestRandom random(2000 + t);
+      for (std::uint64_t i = 0; i < 25; ++i) {
+        const KeptRecord kept = test.append(test_record(random, random.between(24, 30000), t));
+        if (random.one_in(2)) {
+          EXPECT_TRUE(test.log->flush(kept.lsn));
+          disk->mark(std::to_string(raw(kept.lsn)));
+        }
+        const std::lock_guard lock(mutex);
+        written.push_back(kept);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  test.log.reset();
+  std::sort(written.begin(), written.end(), [](const auto& a, const auto& b) { return a.address < b.address; });
+  TestRandom random(2100);
+  for (std::size_t position = 0; position <= disk->position(); ++position) {
+    std::uint64_t acknowledged = 0;
+    for (const std::string& mark : disk->marks(position))
+      acknowledged = std::max<std::uint64_t>(acknowledged, std::stoull(mark));
+    if (acknowledged == 0) continue;
+    for (const PowerCut mode : kPowerCuts) {
+      auto read = read_log(*disk->power_cut(position, mode, random.next()), {test.span}, kNoLsn, Lsn{acknowledged});
+      ASSERT_TRUE(read) << read.error().message();
+      ASSERT_TRUE(is_prefix(read->records, written));
+      ASSERT_GE(raw(read->accepted_end), acknowledged) << "position " << position;
+    }
+  }
+}
+
 TEST(LogReader, HoleBelowTheDurableLsnIsDamage) {
   TestRandom random(1);
   const auto disk = test_disk();
@@ -73,7 +115,7 @@ TEST(LogReader, HoleBelowTheDurableLsnIsDamage) {
     const auto after = disk->killed();
     damage(*after, block, kZeroBlock);
     auto read = read_log(*after, {test.span});
-    if (block + kLogBlockBytes < last_block) {
+    if (block < last_block) {
       EXPECT_TRUE(is_damage(read, block)) << block;  // a later block says that this one was durable
     } else {
       // No later block knows: only who remembers the durable LSN can tell.
@@ -148,7 +190,9 @@ TEST(LogReader, StartsAtTheFirstRecordAtOrAfterAnyPosition) {
   std::vector<KeptRecord> written{test.epoch_record};
   for (std::uint64_t i = 0; i < 60; ++i) {
     written.push_back(test.append(test_record(random, random.one_in(10) ? 20000 : random.between(24, 2000), i)));
-    if (random.one_in(4)) ASSERT_TRUE(test.log->flush(written.back().lsn));
+    if (random.one_in(4)) {
+      ASSERT_TRUE(test.log->flush(written.back().lsn));
+    }
   }
   ASSERT_TRUE(test.log->flush(test.log->end()));
   for (std::uint64_t i = 0; i < scaled(300); ++i) {
@@ -293,7 +337,8 @@ TEST(LogReader, RewrittenTailIsDurable) {
   EXPECT_LT(read_log(*machine->power_cut(machine->position(), PowerCut::kNone, 0), {span})->records.size(),
             written.size());
   std::map<std::string, std::vector<std::byte>> files;
-  for (const std::string& name : *machine->list(kTestDirectory)) {
+  const std::vector<std::string> names = *machine->list(kTestDirectory);
+  for (const std::string& name : names) {
     auto file = machine->open(kTestDirectory + "/" + name, OpenMode::kReadOnly);
     std::vector<std::byte>& bytes = files[name];
     bytes.resize(*(*file)->size());
@@ -327,6 +372,45 @@ TEST(LogReader, ReadErrorsAreNeitherTailNorDamage) {
     ASSERT_FALSE(read);
     EXPECT_EQ(read.error().code(), ErrorCode::kIo);
     disk->clear_faults();
+  }
+}
+
+TEST(LogReader, HostileBlocksWithGoodChecksumsNeverLeadAstray) {
+  TestRandom random(10);
+  const auto disk = test_disk();
+  TestLog test(*disk, kSmall);
+  std::vector<KeptRecord> written{test.epoch_record};
+  for (const KeptRecord& kept : write_flushed(test, random, 20, 3000)) written.push_back(kept);
+  const BlockSeal seal(test_database(), test.span.number, test.span.salt);
+  const std::uint64_t first = raw(test.span.first);
+  std::uint64_t refused = 0;
+  for (std::uint64_t i = 0; i < scaled(1000); ++i) {
+    const std::uint64_t block = block_start(first + random.uniform(raw(test.log->durable()) - first));
+    const std::vector<std::byte> good = block_bytes(*disk, block);
+    std::vector<std::byte> bad = good;
+    auto& header = *reinterpret_cast<LogBlockHeader*>(bad.data());
+    std::size_t used = header.used.get();
+    if (random.one_in(3)) used = random.between(1, kLogBlockPayload);
+    if (random.one_in(3)) header.first_record.set(static_cast<std::uint16_t>(random.uniform(used + 1)));
+    for (std::uint64_t n = random.uniform(3); n > 0; --n) {
+      bad[sizeof(LogBlockHeader) + random.zipf(kLogBlockPayload)] = std::byte(random.next());
+    }
+    seal.seal(bad, block, used, random.one_in(10) ? random.next() : header.durable.get());
+    damage(*disk, block, bad);
+    const Lsn start{random.one_in(2) ? 0 : block + random.uniform(kLogBlockBytes)};
+    auto read = read_log(*disk, {test.span}, start);
+    if (read) {
+      for (const KeptRecord& kept : read->records) EXPECT_TRUE(RecordView::parse(kept.bytes));
+    } else {
+      ++refused;
+      EXPECT_EQ(read.error().code(), ErrorCode::kCorruption);
+    }
+    damage(*disk, block, good);
+  }
+  EXPECT_GT(refused, 0u);
+  for (const std::uint64_t far : {UINT64_MAX - 65535, kLogPositionMax}) {
+    EXPECT_FALSE(read_log(*disk, {test.span}, Lsn{far}));
+    EXPECT_FALSE(read_log(*disk, {test_epoch(1, Lsn{far})}));
   }
 }
 

@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "support/random.h"
 
@@ -125,7 +125,7 @@ TEST(Record, EveryOtherLengthIsRefused) {
         RecordBuilder::checkpoint(Lsn{1}, 2, 3, {})}) {
     for (std::size_t length = 0; length <= whole.size() + 8; ++length) {
       std::vector<std::byte> changed(length);
-      std::memcpy(changed.data(), whole.data(), std::min(length, whole.size()));
+      std::copy_n(whole.begin(), std::min(length, whole.size()), changed.begin());
       EXPECT_EQ(RecordView::parse(changed).has_value(), length == whole.size());
       if (length < sizeof(RecordHeader)) continue;
       reinterpret_cast<RecordHeader*>(changed.data())->length.set(static_cast<std::uint32_t>(length));

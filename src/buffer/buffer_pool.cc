@@ -1,0 +1,411 @@
+#include "buffer/buffer_pool.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "base/try.h"
+#include "buffer/pool_impl.h"
+
+namespace vaultgres {
+
+// --- Opening
+
+Status BufferPool::Impl::init() {
+  // As many entries as page ids, if the system lets us reserve the address space; only what is used is backed.
+  for (std::size_t entries = std::size_t{1} << 32; entries >= std::size_t{1} << 24; entries >>= 4) {
+    void* memory = ::mmap(nullptr, entries * sizeof(Translation), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) continue;
+    table_ = static_cast<Translation*>(memory);
+    table_entries_ = entries;
+    break;
+  }
+  if (table_ == nullptr) {
+    return Error(ErrorCode::kOutOfMemory, "the system refuses the address space of the page translation array");
+  }
+  VG_ASSIGN(frames_, Frames::make(options_.cache_bytes));
+  VG_ASSIGN(area_, AlignedBuffer::make(kDoublewriteHeaderBytes + kDoublewritePagesMax * kPageBytes));
+  try {
+    copies_.reserve(kDoublewritePagesMax);
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kOutOfMemory, "no memory for the doublewrite batch");
+  }
+  VG_ASSIGN(const std::uint64_t bytes, data_.size());
+  if (bytes / kPageBytes >= table_entries_) {
+    return Error(ErrorCode::kUnsupported, data_.path() + " has more pages than this system can address");
+  }
+  page_count_.store(static_cast<std::uint32_t>(bytes / kPageBytes), std::memory_order_release);
+  VG_ASSIGN(const std::uint64_t area_bytes, doublewrite_.size());
+  if (area_bytes < area_.size()) {
+    VG_TRY(doublewrite_.allocate(0, area_.size()));
+    VG_TRY(doublewrite_.sync());
+  }
+  return {};
+}
+
+BufferPool::Impl::~Impl() {
+  stop_cleaner();
+  if (table_ != nullptr) ::munmap(table_, table_entries_ * sizeof(Translation));
+}
+
+Result<std::unique_ptr<BufferPool>> BufferPool::open(File& data, File& doublewrite, const DatabaseId& database,
+                                                     Log& log, const RedoTable& redo, PageValidator validator,
+                                                     const BufferOptions& options, Poison& poison) {
+  auto impl = std::make_unique<Impl>(data, doublewrite, database, log, redo, validator, options, poison);
+  VG_TRY(impl->init());
+  return std::unique_ptr<BufferPool>(new BufferPool(std::move(impl)));
+}
+
+BufferPool::BufferPool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+BufferPool::~BufferPool() = default;
+
+void BufferPool::start_cleaner() { impl_->start_cleaner(); }
+std::uint32_t BufferPool::page_count() const noexcept { return impl_->page_count_.load(std::memory_order_acquire); }
+void BufferPool::set_page_count(std::uint32_t count) noexcept {
+  impl_->page_count_.store(count, std::memory_order_release);
+}
+
+// --- Reading
+
+Result<OptimisticGuard> BufferPool::optimistic(PageId id, Hint hint) {
+  VG_TRY(impl_->check_id(id));
+  Translation& entry = impl_->entry(id);
+  LoadPin pin;
+  bool loaded = false;
+  for (;;) {
+    const std::uint64_t word = entry.latch.load(std::memory_order_acquire);
+    if (Translation::is_exclusive(word)) [[unlikely]] {
+      assert_no_latch_held();
+      entry.wait_while_held(/*for_exclusive=*/false);
+      continue;
+    }
+    const std::uint64_t place = entry.place.load(std::memory_order_acquire);
+    if ((place & Translation::kResident) == 0) [[unlikely]] {
+      VG_ASSIGN(pin, impl_->fault(this, id, hint));
+      loaded = true;
+      continue;
+    }
+    if (!loaded) impl_->touch(entry, place, hint);
+    OptimisticGuard guard;
+    guard.entry_ = &entry;
+    guard.version_ = Translation::version_of(word);
+    guard.id_ = id;
+    const std::byte* frame = impl_->frames_->bytes(static_cast<std::uint32_t>(place >> Translation::kPlaceShift));
+#ifdef VG_WORD_ATOMIC_PAGES
+    guard.copy_ = std::make_unique<std::byte[]>(kPageBytes);
+    load_page_bytes(frame, guard.copy_.get());
+    guard.bytes_ = guard.copy_.get();
+#else
+    guard.bytes_ = frame;
+#endif
+    return guard;
+  }
+}
+
+Result<SharedGuard> BufferPool::shared(PageId id, Hint hint) {
+  assert_no_latch_held();
+  VG_TRY(impl_->check_id(id));
+  LoadPin pin;
+  for (;;) {
+    if (auto guard = shared_if_resident(id)) {
+      Translation& entry = impl_->entry(id);
+      if (pin.pool_ == nullptr) impl_->touch(entry, entry.place.load(std::memory_order_relaxed), hint);
+      return *std::move(guard);
+    }
+    VG_ASSIGN(pin, impl_->fault(this, id, hint));
+  }
+}
+
+Result<ExclusiveGuard> BufferPool::exclusive(PageId id, Hint hint) {
+  assert_no_latch_held();
+  VG_TRY(impl_->check_id(id));
+  LoadPin pin;
+  for (;;) {
+    if (auto guard = exclusive_if_resident(id)) {
+      Translation& entry = impl_->entry(id);
+      if (pin.pool_ == nullptr) impl_->touch(entry, entry.place.load(std::memory_order_relaxed), hint);
+      return *std::move(guard);
+    }
+    VG_ASSIGN(pin, impl_->fault(this, id, hint));
+  }
+}
+
+Result<LoadPin> BufferPool::load(PageId id, Hint hint) { return impl_->fault(this, id, hint); }
+
+// --- Under latches
+
+SharedGuard BufferPool::shared_guard(PageId id, std::uint64_t place) noexcept {
+  SharedGuard guard;
+  guard.pool_ = this;
+  guard.entry_ = &impl_->entry(id);
+  guard.bytes_ = impl_->frames_->bytes(static_cast<std::uint32_t>(place >> Translation::kPlaceShift));
+  guard.id_ = id;
+  note_latched();
+  return guard;
+}
+
+ExclusiveGuard BufferPool::exclusive_guard(PageId id, std::uint64_t place) noexcept {
+  ExclusiveGuard guard;
+  guard.pool_ = this;
+  guard.entry_ = &impl_->entry(id);
+  guard.bytes_ = impl_->frames_->bytes(static_cast<std::uint32_t>(place >> Translation::kPlaceShift));
+  guard.id_ = id;
+#ifdef VG_WORD_ATOMIC_PAGES
+  guard.frame_bytes_ = guard.bytes_;
+  guard.copy_ = std::make_unique<std::byte[]>(kPageBytes);
+  load_page_bytes(guard.frame_bytes_, guard.copy_.get());
+  guard.bytes_ = guard.copy_.get();
+#endif
+  note_latched();
+  return guard;
+}
+
+std::optional<SharedGuard> BufferPool::shared_if_resident(PageId id) {
+  if (raw(id) >= page_count()) return std::nullopt;
+  Translation& entry = impl_->entry(id);
+  if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return std::nullopt;
+  entry.lock_shared();
+  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
+  if ((place & Translation::kResident) != 0) return shared_guard(id, place);
+  entry.unlock_shared();
+  return std::nullopt;
+}
+
+std::optional<ExclusiveGuard> BufferPool::exclusive_if_resident(PageId id) {
+  if (raw(id) >= page_count()) return std::nullopt;
+  Translation& entry = impl_->entry(id);
+  if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return std::nullopt;
+  entry.lock_exclusive();
+  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
+  if ((place & Translation::kResident) != 0) return exclusive_guard(id, place);
+  entry.unlock_exclusive();
+  return std::nullopt;
+}
+
+std::optional<SharedGuard> BufferPool::try_shared(PageId id) {
+  if (raw(id) >= page_count()) return std::nullopt;
+  Translation& entry = impl_->entry(id);
+  if (!entry.try_shared()) return std::nullopt;
+  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
+  if ((place & Translation::kResident) != 0) return shared_guard(id, place);
+  entry.unlock_shared();
+  return std::nullopt;
+}
+
+std::optional<ExclusiveGuard> BufferPool::try_exclusive(PageId id) {
+  if (raw(id) >= page_count()) return std::nullopt;
+  Translation& entry = impl_->entry(id);
+  if (!entry.try_exclusive()) return std::nullopt;
+  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
+  if ((place & Translation::kResident) != 0) return exclusive_guard(id, place);
+  entry.unlock_exclusive();
+  return std::nullopt;
+}
+
+std::optional<ExclusiveGuard> BufferPool::try_upgrade(OptimisticGuard guard) {
+  if (!guard.entry_->try_exclusive_at(guard.version_)) return std::nullopt;
+  // The version has not changed since the guard was made, so the page is still in its frame.
+  return exclusive_guard(guard.id_, guard.entry_->place.load(std::memory_order_relaxed));
+}
+
+// --- New pages
+
+Result<FrameTicket> BufferPool::reserve_frames(unsigned count) {
+  assert_no_latch_held();
+  VG_CHECK(count <= FrameTicket::kFramesMax, "more frames than a ticket holds");
+  FrameTicket ticket;
+  ticket.pool_ = this;
+  while (ticket.count_ < count) {
+    VG_ASSIGN(ticket.frames_[ticket.count_], impl_->get_frame());
+    ++ticket.count_;
+  }
+  return ticket;
+}
+
+/// A page that is still resident from its former life keeps frame and content until the MiniTxn initialises it:
+/// should that never come, nothing has changed.
+ExclusiveGuard BufferPool::create(PageId id, FrameTicket& ticket) {
+  Translation& entry = impl_->entry(id);
+  entry.lock_exclusive();
+  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
+  if ((place & Translation::kResident) != 0) return exclusive_guard(id, place);
+  VG_CHECK(ticket.count_ > 0, "no frame was reserved for a new page");
+  const std::uint32_t number = ticket.frames_[--ticket.count_];
+  impl_->new_frame(entry, id, number);
+  return exclusive_guard(id, entry.place.load(std::memory_order_relaxed));
+}
+
+void BufferPool::Impl::new_frame(Translation& entry, PageId id, std::uint32_t number) noexcept {
+  static constexpr std::byte kZeros[kPageBytes] = {};
+  publish(number, kZeros);
+  Frame& frame = (*frames_)[number];
+  frame.page.store(raw(id), std::memory_order_relaxed);
+  frame.disk_checksum_known.store(false, std::memory_order_relaxed);
+  frame.pins.store(0, std::memory_order_relaxed);
+  frame.rounds.store(0, std::memory_order_relaxed);
+  entry.place.store(std::uint64_t{number} << Translation::kPlaceShift | Translation::kResident |
+                        Translation::kMark,
+                    std::memory_order_release);
+}
+
+// --- Redo
+
+Result<BufferPool::RedoPage> BufferPool::exclusive_for_redo(PageId id) {
+  if (raw(id) >= impl_->table_entries_ || id == kNoPage) {
+    return Error(ErrorCode::kCorruption, "the log names page " + std::to_string(raw(id)) + ", which cannot be");
+  }
+  if (raw(id) >= page_count()) {
+    VG_TRY(impl_->data_.allocate(0, (std::uint64_t{raw(id)} + 1) * kPageBytes));
+    set_page_count(raw(id) + 1);
+  }
+  Translation& entry = impl_->entry(id);
+  const auto is_absent = [](Bytes page) {
+    return page_header(page).type.get() == static_cast<std::uint8_t>(PageType::kAbsent);
+  };
+  for (;;) {
+    if (auto guard = exclusive_if_resident(id)) {
+      const bool absent = is_absent(guard->page());
+      return RedoPage{*std::move(guard), absent};
+    }
+    auto pin = impl_->fault(this, id, Hint::kNormal);
+    if (pin) {
+      auto guard = exclusive_if_resident(id);
+      if (!guard) continue;
+      const bool absent = is_absent(guard->page());
+      return RedoPage{*std::move(guard), absent};
+    }
+    if (pin.error().code() != ErrorCode::kCorruption) return pin.error();
+    VG_ASSIGN(FrameTicket ticket, reserve_frames(1));
+    entry.lock_exclusive();
+    entry.place.store(0, std::memory_order_relaxed);
+    impl_->new_frame(entry, id, ticket.frames_[--ticket.count_]);
+    return RedoPage{exclusive_guard(id, entry.place.load(std::memory_order_relaxed)), true};
+  }
+}
+
+void BufferPool::mark_redone(ExclusiveGuard& guard, Lsn record_start, std::optional<Lsn> lsn) {
+  if (lsn) page_header(guard.unlogged_bytes()).lsn.set(raw(*lsn));
+  impl_->mark_dirty(frame_of(guard), raw(record_start));
+}
+
+std::uint32_t BufferPool::frame_of(const ExclusiveGuard& guard) const noexcept {
+  return static_cast<std::uint32_t>(guard.entry_->place.load(std::memory_order_relaxed) >> Translation::kPlaceShift);
+}
+
+/// Under the page's exclusive latch.
+void BufferPool::Impl::mark_dirty(std::uint32_t number, std::uint64_t rec_lsn) noexcept {
+  Frame& frame = (*frames_)[number];
+  // Sequentially consistent against redo_start(): see there.
+  if (frame.rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
+    frame.rec_lsn.store(rec_lsn, std::memory_order_seq_cst);
+  } else if (frame.copied.load(std::memory_order_relaxed) &&
+             frame.next_rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
+    frame.next_rec_lsn.store(rec_lsn, std::memory_order_relaxed);
+  }
+}
+
+// --- Durability
+
+Lsn BufferPool::redo_start(Lsn log_end) { return impl_->redo_start(log_end); }
+
+Status BufferPool::flush_all() {
+  assert_no_latch_held();
+  std::vector<std::uint32_t> pages = impl_->dirty_pages(Frame::kClean);
+  return impl_->clean(pages);
+}
+
+Status BufferPool::restore_torn_pages(Lsn redo_start) { return impl_->restore_torn_pages(redo_start); }
+
+BufferStats BufferPool::stats() const {
+  BufferStats stats;
+  stats.loads = impl_->loads_.load(std::memory_order_relaxed);
+  stats.evictions = impl_->evictions_.load(std::memory_order_relaxed);
+  stats.pages_cleaned = impl_->pages_cleaned_.load(std::memory_order_relaxed);
+  stats.batches = impl_->batches_.load(std::memory_order_relaxed);
+  stats.frames = impl_->frames_->count();
+  stats.frames_free = impl_->frames_->free_count();
+  for (std::uint32_t i = 0; i < impl_->frames_->count(); ++i) {
+    if ((*impl_->frames_)[i].rec_lsn.load(std::memory_order_relaxed) != Frame::kClean) ++stats.frames_dirty;
+  }
+  return stats;
+}
+
+// --- Guards
+
+SharedGuard& SharedGuard::operator=(SharedGuard&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  pool_ = std::exchange(other.pool_, nullptr);
+  entry_ = std::exchange(other.entry_, nullptr);
+  bytes_ = std::exchange(other.bytes_, nullptr);
+  id_ = other.id_;
+  return *this;
+}
+
+void SharedGuard::release() noexcept {
+  if (entry_ == nullptr) return;
+  note_released();
+  entry_->unlock_shared();
+  entry_ = nullptr;
+  bytes_ = nullptr;
+}
+
+ExclusiveGuard& ExclusiveGuard::operator=(ExclusiveGuard&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  pool_ = std::exchange(other.pool_, nullptr);
+  entry_ = std::exchange(other.entry_, nullptr);
+  bytes_ = std::exchange(other.bytes_, nullptr);
+  id_ = other.id_;
+#ifdef VG_WORD_ATOMIC_PAGES
+  copy_ = std::move(other.copy_);
+  frame_bytes_ = std::exchange(other.frame_bytes_, nullptr);
+#endif
+  return *this;
+}
+
+void ExclusiveGuard::release() noexcept {
+  if (entry_ == nullptr) return;
+#ifdef VG_WORD_ATOMIC_PAGES
+  store_page_bytes(frame_bytes_, copy_.get());
+  copy_.reset();
+  frame_bytes_ = nullptr;
+#endif
+  note_released();
+  entry_->unlock_exclusive();
+  entry_ = nullptr;
+  bytes_ = nullptr;
+}
+
+LoadPin& LoadPin::operator=(LoadPin&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  pool_ = std::exchange(other.pool_, nullptr);
+  frame_ = other.frame_;
+  return *this;
+}
+
+void LoadPin::release() noexcept {
+  if (pool_ == nullptr) return;
+  (*pool_->impl_->frames_)[frame_].pins.fetch_sub(1, std::memory_order_release);
+  pool_ = nullptr;
+}
+
+FrameTicket& FrameTicket::operator=(FrameTicket&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  pool_ = std::exchange(other.pool_, nullptr);
+  count_ = std::exchange(other.count_, 0u);
+  std::memcpy(frames_, other.frames_, sizeof frames_);
+  return *this;
+}
+
+void FrameTicket::release() noexcept {
+  while (count_ > 0) pool_->impl_->give_frame(frames_[--count_]);
+  pool_ = nullptr;
+}
+
+}  // namespace vaultgres

@@ -1,0 +1,250 @@
+// The cleaner: writes dirty pages in the background, by doublewrite batches.
+//
+// A batch: copy pages under shared latches and checksum the copies; force the log up to their LSNs; write and sync
+// the area; write in place; sync the data file. Only then are the pages clean. README.md says what a crash
+// between any two steps leaves.
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+#include "base/crc32c.h"
+#include "base/try.h"
+#include "buffer/pool_impl.h"
+
+namespace vaultgres {
+
+namespace {
+
+/// How often the cleaner looks at how much is dirty when nobody asks.
+constexpr std::chrono::milliseconds kPause{50};
+/// Somebody who waits for a frame looks again after this long, come what may.
+constexpr std::chrono::milliseconds kFrameWait{10};
+
+std::uint32_t header_checksum(const DatabaseId& database, const DoublewriteHeader& header) {
+  DoublewriteHeader copy = header;
+  copy.checksum.set(0);
+  return crc32c(crc32c(0xFFFFFFFFu, database.bytes), std::as_bytes(std::span(&copy, 1)));
+}
+
+}  // namespace
+
+// --- Waiting for frames
+
+void BufferPool::Impl::wait_for_frames() {
+  assert_no_latch_held();
+  std::unique_lock lock(wait_mutex_);
+  ++waiting_for_frames_;
+  cleaner_wake_.notify_one();
+  frames_wake_.wait_for(lock, kFrameWait);
+  --waiting_for_frames_;
+}
+
+
+// --- The thread
+
+void BufferPool::Impl::start_cleaner() {
+  cleaner_ = std::thread([this] { cleaner_main(); });
+}
+
+void BufferPool::Impl::stop_cleaner() noexcept {
+  {
+    const std::lock_guard lock(wait_mutex_);
+    stopping_ = true;
+  }
+  cleaner_wake_.notify_all();
+  if (cleaner_.joinable()) cleaner_.join();
+}
+
+void BufferPool::Impl::cleaner_main() {
+  for (;;) {
+    bool wanted = false;
+    {
+      std::unique_lock lock(wait_mutex_);
+      cleaner_wake_.wait_for(lock, kPause, [&] { return stopping_ || waiting_for_frames_ > 0; });
+      if (stopping_) return;
+      wanted = waiting_for_frames_ > 0;
+    }
+    if (poison_.is_set()) {
+      frames_wake_.notify_all();
+      continue;
+    }
+    try {
+      std::vector<std::uint32_t> pages;
+      if (wanted) {
+        pages = dirty_pages(Frame::kClean);
+        // Whoever waits wants a few frames now: the rest comes with the next look.
+        if (pages.size() > 4 * kDoublewritePagesMax) pages.resize(4 * kDoublewritePagesMax);
+      } else {
+        const std::uint64_t end = raw(log_.end());
+        const std::uint64_t half = options_.redo_window_bytes / 2;
+        std::size_t dirty = 0;
+        for (std::uint32_t i = 0; i < frames_->count(); ++i) {
+          if ((*frames_)[i].rec_lsn.load(std::memory_order_relaxed) != Frame::kClean) ++dirty;
+        }
+        if (dirty * 2 > frames_->count()) {
+          pages = dirty_pages(Frame::kClean);  // half of the cache is dirty: have clean frames ready
+        } else if (end > half) {
+          pages = dirty_pages(end - half);
+        }
+      }
+      // A failure has poisoned the database; waiters find that out.
+      if (!pages.empty()) static_cast<void>(clean(pages).has_value());
+    } catch (const std::bad_alloc&) {
+      // No memory for a list of pages: the next look tries again.
+    }
+    frames_wake_.notify_all();
+  }
+}
+
+/// Pages that are dirty since before that position, ascending.
+std::vector<std::uint32_t> BufferPool::Impl::dirty_pages(std::uint64_t rec_lsn_below) {
+  std::vector<std::uint32_t> pages;
+  for (std::uint32_t i = 0; i < frames_->count(); ++i) {
+    const Frame& frame = (*frames_)[i];
+    const std::uint64_t rec_lsn = frame.rec_lsn.load(std::memory_order_relaxed);
+    if (rec_lsn == Frame::kClean || rec_lsn > rec_lsn_below) continue;
+    const std::uint32_t page = frame.page.load(std::memory_order_relaxed);
+    if (page != raw(kNoPage)) pages.push_back(page);
+  }
+  std::sort(pages.begin(), pages.end());
+  return pages;
+}
+
+/// A committer stores its recLSN (at most the log's end at that time) before it reserves its record, both
+/// sequentially consistent. So a page that this scan finds clean, and that is dirtied by a record that is not yet
+/// reserved, has its record at or above the log's end as it was before the scan: at or above `log_end`.
+Lsn BufferPool::Impl::redo_start(Lsn log_end) noexcept {
+  std::uint64_t start = raw(log_end);
+  for (std::uint32_t i = 0; i < frames_->count(); ++i) {
+    start = std::min(start, (*frames_)[i].rec_lsn.load(std::memory_order_seq_cst));
+  }
+  return Lsn{start};
+}
+
+// --- Batches
+
+Status BufferPool::Impl::clean(std::vector<std::uint32_t>& pages) {
+  for (std::size_t at = 0; at < pages.size(); at += kDoublewritePagesMax) {
+    const std::size_t count = std::min(pages.size() - at, kDoublewritePagesMax);
+    const std::lock_guard lock(batch_mutex_);
+    VG_TRY(poison_.check());
+    if (Status done = clean_batch(std::span(pages).subspan(at, count)); !done) {
+      poison_.set(done.error().with_context("writing changed pages failed"));
+      return done;
+    }
+    frames_wake_.notify_all();
+  }
+  return {};
+}
+
+Status BufferPool::Impl::clean_batch(std::span<const std::uint32_t> pages) {
+  Lsn newest{0};
+  const unsigned count = copy_batch(pages, &newest);
+  if (count == 0) return {};
+  VG_TRY(log_.flush(newest));
+  VG_TRY(write_batch(count));
+  finish_batch(count);
+  pages_cleaned_.fetch_add(count, std::memory_order_relaxed);
+  batches_.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+unsigned BufferPool::Impl::copy_batch(std::span<const std::uint32_t> pages, Lsn* newest) {
+  copies_.clear();
+  for (const std::uint32_t page : pages) {
+    Translation& entry = table_[page];
+    entry.lock_shared();
+    const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
+    const auto number = static_cast<std::uint32_t>(place >> Translation::kPlaceShift);
+    if ((place & Translation::kResident) == 0 ||
+        (*frames_)[number].rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
+      entry.unlock_shared();
+      continue;
+    }
+    const MutableBytes copy =
+        area_.span().subspan(kDoublewriteHeaderBytes + copies_.size() * kPageBytes, kPageBytes);
+    std::memcpy(copy.data(), frames_->bytes(number), kPageBytes);
+    Frame& frame = (*frames_)[number];
+    frame.next_rec_lsn.store(Frame::kClean, std::memory_order_relaxed);
+    frame.copied.store(true, std::memory_order_relaxed);
+    entry.unlock_shared();
+    PageHeader& header = page_header(copy);
+    header.checksum.set(page_checksum(database_, PageId{page}, copy));
+    *newest = std::max(*newest, Lsn{header.lsn.get()});
+    copies_.push_back({page, number, static_cast<std::uint32_t>(header.checksum.get())});
+  }
+  return static_cast<unsigned>(copies_.size());
+}
+
+Status BufferPool::Impl::write_batch(unsigned count) {
+  auto& header = *reinterpret_cast<DoublewriteHeader*>(area_.data());
+  std::memset(area_.data(), 0, kDoublewriteHeaderBytes);
+  header.magic.set(kDoublewriteMagic);
+  header.sequence.set(++sequence_);
+  header.count.set(count);
+  for (unsigned i = 0; i < count; ++i) header.pages[i].set(copies_[i].page);
+  header.checksum.set(header_checksum(database_, header));
+  const std::size_t used = kDoublewriteHeaderBytes + count * kPageBytes;
+  const std::size_t rounded = (used + kIoAlignment - 1) / kIoAlignment * kIoAlignment;
+  VG_TRY(doublewrite_.write(0, area_.span().first(rounded)));
+  VG_TRY(doublewrite_.sync());
+  for (unsigned first = 0; first < count;) {
+    unsigned end = first + 1;
+    while (end < count && copies_[end].page == copies_[end - 1].page + 1) ++end;
+    VG_TRY(data_.write(std::uint64_t{copies_[first].page} * kPageBytes,
+                       area_.span().subspan(kDoublewriteHeaderBytes + first * kPageBytes, (end - first) * kPageBytes)));
+    first = end;
+  }
+  return data_.sync();
+}
+
+/// A page that was changed after it was copied stays dirty, from its first change after the copy on. The shared
+/// latch keeps committers out for the moment; a dirty page never leaves its frame.
+void BufferPool::Impl::finish_batch(unsigned count) noexcept {
+  for (unsigned i = 0; i < count; ++i) {
+    const Copy& copy = copies_[i];
+    Translation& entry = table_[copy.page];
+    Frame& frame = (*frames_)[copy.frame];
+    entry.lock_shared();
+    frame.disk_checksum.store(copy.checksum, std::memory_order_relaxed);
+    frame.disk_checksum_known.store(true, std::memory_order_relaxed);
+    frame.copied.store(false, std::memory_order_relaxed);
+    frame.rec_lsn.store(frame.next_rec_lsn.load(std::memory_order_relaxed), std::memory_order_release);
+    entry.unlock_shared();
+  }
+}
+
+// --- After a crash
+
+Status BufferPool::Impl::restore_torn_pages(Lsn redo_start) {
+  VG_ASSIGN(const std::size_t bytes, doublewrite_.read_up_to(0, area_.span()));
+  const auto& header = *reinterpret_cast<const DoublewriteHeader*>(area_.data());
+  if (bytes < kDoublewriteHeaderBytes || header.magic.get() != kDoublewriteMagic ||
+      header.checksum.get() != header_checksum(database_, header) || header.count.get() > kDoublewritePagesMax) {
+    return {};  // the area itself is torn: nothing was written in place after it
+  }
+  sequence_ = header.sequence.get();
+  VG_ASSIGN(AlignedBuffer in_place, AlignedBuffer::make(kPageBytes));
+  bool restored = false;
+  for (std::uint32_t i = 0; i < header.count.get(); ++i) {
+    const PageId id{header.pages[i].get()};
+    const std::size_t offset = kDoublewriteHeaderBytes + i * kPageBytes;
+    if (offset + kPageBytes > bytes) break;
+    const MutableBytes copy = area_.span().subspan(offset, kPageBytes);
+    const PageHeader& copied = page_header(Bytes(copy));
+    if (copied.checksum.get() != page_checksum(database_, id, copy) || Lsn{copied.lsn.get()} < redo_start) continue;
+    const MutableBytes page = in_place.span().first(kPageBytes);
+    const std::uint64_t at = std::uint64_t{raw(id)} * kPageBytes;
+    VG_ASSIGN(const std::size_t there, data_.read_up_to(at, page));
+    if (there == kPageBytes && page_header(Bytes(page)).checksum.get() == page_checksum(database_, id, page)) continue;
+    std::memcpy(page.data(), copy.data(), kPageBytes);
+    VG_TRY(data_.write(at, page));
+    restored = true;
+  }
+  if (restored) VG_TRY(data_.sync());
+  VG_ASSIGN(const std::uint64_t size, data_.size());
+  page_count_.store(static_cast<std::uint32_t>(size / kPageBytes), std::memory_order_release);
+  return {};
+}
+
+}  // namespace vaultgres

@@ -1,0 +1,62 @@
+// The frames: memory for pages and what is known about each.
+//
+//   free -> (load, create) -> clean <-> dirty -> copied -> clean -> (evict) -> free
+//
+// free     page is kNoPage; in the free list or in somebody's ticket
+// clean    rec_lsn is kClean; may be evicted
+// dirty    rec_lsn is a log position at or below the first record that is not on disk yet
+// copied   dirty, and a batch is writing a copy: changes since then stand in next_rec_lsn
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/types.h"
+#include "vaultgres/result.h"
+
+namespace vaultgres {
+
+struct alignas(64) Frame {
+  static constexpr std::uint64_t kClean = UINT64_MAX;
+
+  std::atomic<std::uint32_t> page{raw(kNoPage)};
+  std::atomic<std::uint32_t> pins{0};
+  std::atomic<std::uint64_t> rec_lsn{kClean};
+  std::atomic<std::uint64_t> next_rec_lsn{kClean};  ///< first change since the copy
+  std::atomic<bool> copied{false};
+  std::atomic<std::uint8_t> rounds{0};  ///< how often the clock's hand still passes by an unmarked page
+  std::atomic<bool> disk_checksum_known{false};
+  std::atomic<std::uint32_t> disk_checksum{0};  ///< of the page as it stands on disk
+};
+
+class Frames {
+ public:
+  static Result<std::unique_ptr<Frames>> make(std::size_t cache_bytes);
+  ~Frames();
+  Frames(const Frames&) = delete;
+  Frames& operator=(const Frames&) = delete;
+
+  std::uint32_t count() const noexcept { return count_; }
+  std::byte* bytes(std::uint32_t frame) noexcept { return memory_ + std::size_t{frame} * kPageBytes; }
+  Frame& operator[](std::uint32_t frame) noexcept { return frames_[frame]; }
+
+  static constexpr std::uint32_t kNone = UINT32_MAX;
+  std::uint32_t take_free() noexcept;  ///< kNone: there is none
+  void give_free(std::uint32_t frame) noexcept;
+  std::size_t free_count() const noexcept { return free_count_.load(std::memory_order_relaxed); }
+
+ private:
+  Frames() = default;
+  std::byte* memory_ = nullptr;
+  std::size_t memory_bytes_ = 0;
+  std::uint32_t count_ = 0;
+  std::unique_ptr<Frame[]> frames_;
+  std::mutex mutex_;
+  std::vector<std::uint32_t> free_;  // guarded by mutex_; never grows beyond what was reserved
+  std::atomic<std::size_t> free_count_{0};
+};
+
+}  // namespace vaultgres

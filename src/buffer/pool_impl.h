@@ -1,0 +1,126 @@
+// The pool's inside: shared by the files that implement BufferPool.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "base/aligned_buffer.h"
+#include "base/check.h"
+#include "buffer/buffer_pool.h"
+#include "buffer/frames.h"
+#include "format/doublewrite.h"
+
+namespace vaultgres {
+
+#ifdef VG_DEBUG_CHECKS
+/// Page latches that this thread holds: nobody waits for a frame, a page read or disk space with one.
+inline thread_local int latches_held = 0;
+#endif
+
+inline void note_latched() noexcept {
+#ifdef VG_DEBUG_CHECKS
+  ++latches_held;
+#endif
+}
+inline void note_released() noexcept {
+#ifdef VG_DEBUG_CHECKS
+  --latches_held;
+#endif
+}
+inline void assert_no_latch_held() noexcept {
+#ifdef VG_DEBUG_CHECKS
+  VG_CHECK(latches_held == 0, "a wait under a page latch");
+#endif
+}
+
+class BufferPool::Impl {
+ public:
+  Impl(File& data, File& doublewrite, const DatabaseId& database, Log& log, const RedoTable& redo,
+       PageValidator validator, const BufferOptions& options, Poison& poison)
+      : data_(data),
+        doublewrite_(doublewrite),
+        database_(database),
+        log_(log),
+        redo_(redo),
+        validator_(validator),
+        options_(options),
+        poison_(poison) {}
+  ~Impl();
+  Status init();
+
+  Translation& entry(PageId id) noexcept { return table_[raw(id)]; }
+  Status check_id(PageId id) const;
+
+  // load.cc: getting pages in and out
+  Result<LoadPin> fault(BufferPool* pool, PageId id, Hint hint);
+  Result<std::uint32_t> get_frame();
+  void give_frame(std::uint32_t frame) noexcept;
+  std::uint32_t evict_one() noexcept;
+  bool try_evict(std::uint32_t frame) noexcept;
+  Status read_page(PageId id, std::byte* into, std::uint32_t* checksum, const Translation* expected);
+  void publish(std::uint32_t frame, const std::byte* bytes) noexcept;
+  void new_frame(Translation& entry, PageId id, std::uint32_t number) noexcept;
+  void mark_dirty(std::uint32_t number, std::uint64_t rec_lsn) noexcept;
+  void touch(Translation& entry, std::uint64_t place, Hint hint) noexcept;
+
+  // cleaner.cc
+  void start_cleaner();
+  void stop_cleaner() noexcept;
+  void wait_for_frames();
+  Status clean(std::vector<std::uint32_t>& pages);
+  std::vector<std::uint32_t> dirty_pages(std::uint64_t rec_lsn_below);
+  Lsn redo_start(Lsn log_end) noexcept;
+  Status restore_torn_pages(Lsn redo_start);
+
+  File& data_;
+  File& doublewrite_;
+  DatabaseId database_;
+  Log& log_;
+  const RedoTable& redo_;
+  PageValidator validator_;
+  BufferOptions options_;
+  Poison& poison_;
+
+  Translation* table_ = nullptr;
+  std::size_t table_entries_ = 0;
+  std::atomic<std::uint32_t> page_count_{0};
+  std::unique_ptr<Frames> frames_;
+  std::atomic<std::uint64_t> hand_{0};
+
+  std::atomic<std::uint64_t> loads_{0};
+  std::atomic<std::uint64_t> evictions_{0};
+  std::atomic<std::uint64_t> pages_cleaned_{0};
+  std::atomic<std::uint64_t> batches_{0};
+
+ private:
+  void cleaner_main();
+  Status clean_batch(std::span<const std::uint32_t> pages);
+  unsigned copy_batch(std::span<const std::uint32_t> pages, Lsn* newest);
+  Status write_batch(unsigned count);
+  void finish_batch(unsigned count) noexcept;
+
+  struct Copy {
+    std::uint32_t page;
+    std::uint32_t frame;
+    std::uint32_t checksum;
+  };
+  std::mutex batch_mutex_;  // one batch at a time: at most one write of a page is in flight
+  AlignedBuffer area_;      // doublewrite header, then the copies
+  std::vector<Copy> copies_;
+  std::uint64_t sequence_ = 0;
+
+  std::mutex wait_mutex_;
+  std::condition_variable cleaner_wake_;
+  std::condition_variable frames_wake_;
+  unsigned waiting_for_frames_ = 0;
+  std::uint64_t cleaned_rounds_ = 0;
+  bool stopping_ = false;
+  std::thread cleaner_;
+};
+
+/// Copies a page word by word with the atomics that ThreadSanitizer understands, or by memcpy.
+void load_page_bytes(const std::byte* frame, std::byte* into) noexcept;
+void store_page_bytes(std::byte* frame, const std::byte* from) noexcept;
+
+}  // namespace vaultgres

@@ -1,0 +1,60 @@
+// The program as its users meet it: a process with arguments, standard input, output, error, exit code.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace vaultgres {
+
+struct Answer {
+  int code = -1;  ///< exit code; 128 + signal when a signal ended it
+  std::string out;
+  std::string err;
+};
+
+/// Runs the program to its end.
+Answer run_program(const std::vector<std::string>& arguments, std::string_view input = "");
+/// The same with its standard output in this file.
+Answer run_program_to(const std::vector<std::string>& arguments, const std::string& out_path,
+                      std::string_view input = "");
+/// The same with a terminal as standard output; `out` has "\n" for line ends.
+Answer run_program_on_terminal(const std::vector<std::string>& arguments);
+
+/// A running program that is spoken to line by line.
+class Conversation {
+ public:
+  explicit Conversation(const std::vector<std::string>& arguments);
+  ~Conversation();
+  Conversation(const Conversation&) = delete;
+  Conversation& operator=(const Conversation&) = delete;
+
+  /// Sends the line; the answer's next line, without its newline.
+  std::string ask(std::string_view line);
+  std::string read_line();
+  /// Ends the input; the exit code.
+  int finish();
+  /// Ends the process at once, as a crash would.
+  void kill();
+
+ private:
+  int wait();
+  pid_t process_ = -1;
+  int input_ = -1;
+  int output_ = -1;
+  std::string received_;
+};
+
+/// Escaped as the program wants it: every byte as \xHH.
+std::string escape_all(std::string_view bytes);
+/// Escaped as little as the program allows.
+std::string escape_least(std::string_view bytes);
+/// What escapes stand for; fails the test on a bad one.
+std::string unescape_text(std::string_view text);
+
+std::string read_file(const std::string& path);
+void write_file(const std::string& path, std::string_view bytes);
+
+}  // namespace vaultgres

@@ -1,0 +1,40 @@
+// Crash tests on a simulated disk: acknowledgements as marks of the trace, and the choice of places to cut power.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/crash_checker.h"
+#include "support/sim_file_system.h"
+
+namespace vaultgres {
+
+/// Each acknowledged step becomes a mark, "thread steps-so-far".
+OnAck mark_on(SimFileSystem& disk);
+
+/// How many steps each thread had acknowledged at a place of a trace. Ascending positions only.
+class AckedSteps {
+ public:
+  AckedSteps(SimTrace trace, unsigned threads) : trace_(std::move(trace)), acked_(threads) {}
+  const std::vector<unsigned>& at(std::size_t position);
+
+ private:
+  const SimTrace trace_;
+  std::size_t position_ = 0;
+  std::vector<unsigned> acked_;
+};
+
+/// A state of the disk: power cut in this way after so many entries of the trace.
+struct Cut {
+  std::size_t position;
+  PowerCut mode;
+  std::uint64_t seed;
+};
+std::string describe(const Cut& cut);
+
+/// `count` cuts, ascending, all modes in turn. Those before and after each sync come first; where there are more of
+/// these than `count`, a random selection; where fewer, random places besides.
+std::vector<Cut> choose_cuts(const SimTrace& trace, std::size_t from, std::size_t count, TestRandom& random);
+
+}  // namespace vaultgres

@@ -1,0 +1,322 @@
+// Goal: an I/O error at any call gives an error, never a wrong answer, a hang or a lost commit; after a failed write
+// or sync the database is poisoned and says so with the first cause; a full disk is an error that passes.
+//
+// Method: a workload runs while the k-th call of one kind fails, for many k. What was acknowledged is then read
+// from the open database as far as it answers, and from the reopened one, whose disk works again.
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "db/crash_support.h"
+#include "support/scale.h"
+#include "support/watchdog.h"
+
+namespace vaultgres {
+namespace {
+
+struct FaultCase {
+  const char* name;
+  IoCall call;
+  int os_error;
+  bool sticky;
+  std::size_t transfer_at_most = IoFault::kNoLimit;
+  const char* path_contains = "";
+
+  /// The caller must not notice: it goes on where it was interrupted.
+  bool harmless() const { return os_error == EINTR || (os_error == 0 && transfer_at_most > 0); }
+};
+
+class FaultTest : public ::testing::TestWithParam<FaultCase> {
+ protected:
+  FaultTest() {
+    workload_.seed = test_seed();
+    workload_.threads = 2;
+    workload_.steps = 30;
+    workload_.keys = 600;
+    workload_.checkpoint_one_in = 12;
+    workload_.value_bytes_max = 400;
+    workload_.large_one_in = 6;
+  }
+
+  /// From creation to close. The steps acknowledged; errors are the caller's to judge.
+  struct Run {
+    std::vector<unsigned> acked;
+    std::vector<Error> errors;
+    bool opened = false;
+  };
+  Run run(SimFileSystem& disk) {
+    Run run;
+    run.acked.resize(workload_.threads);
+    Result<Database> db = open_on(disk, crash_options(workload_));
+    if (!db) {
+      run.errors.push_back(db.error());
+      return run;
+    }
+    run.opened = true;
+    const auto progress = run_workload(*db, workload_, [](unsigned, unsigned) {});
+    for (unsigned t = 0; t < workload_.threads; ++t) {
+      run.acked[t] = progress[t].acked;
+      if (progress[t].error) run.errors.push_back(*progress[t].error);
+    }
+    // What still answers must answer right.
+    if (auto found = read_partitions(*db, workload_.threads)) {
+      for (unsigned t = 0; t < workload_.threads; ++t) {
+        EXPECT_EQ(WorkloadOracle(workload_, t).compare(run.acked[t], (*found)[t]), "") << "before reopening";
+      }
+    } else {
+      run.errors.push_back(found.error());
+    }
+    if (const Status closed = db->close(); !closed) run.errors.push_back(closed.error());
+    return run;
+  }
+
+  std::uint64_t calls_without_fault() {
+    SimFileSystem disk;
+    // A fault that changes nothing counts the calls.
+    disk.inject({.call = GetParam().call, .sticky = true, .path_contains = GetParam().path_contains});
+    const Run clean = run(disk);
+    EXPECT_TRUE(clean.errors.empty()) << clean.errors.front().message();
+    return disk.faults_hit();
+  }
+
+  void expect_all_there(SimFileSystem& disk, const std::vector<unsigned>& acked, const std::string& when) {
+    CrashChecker checker(workload_);
+    EXPECT_EQ(checker.check(disk, acked), "") << when;
+  }
+
+  Workload workload_;
+};
+
+bool is_expected(const Error& error) {
+  switch (error.code()) {
+    case ErrorCode::kIo:
+    case ErrorCode::kNoSpace:
+    case ErrorCode::kPoisoned:
+    case ErrorCode::kConflict:  // a transaction whose call failed half-way
+      return true;
+    default:
+      return false;
+  }
+}
+
+constexpr FaultCase kFaultCases[] = {
+    {"OpenFails", IoCall::kOpen, EIO, false},
+    {"ReadFails", IoCall::kRead, EIO, false},
+    {"ReadsFail", IoCall::kRead, EIO, true},
+    {"ReadIsInterrupted", IoCall::kRead, EINTR, false},
+    {"ReadIsShort", IoCall::kRead, 0, false, 512},
+    {"WriteFails", IoCall::kWrite, EIO, false},
+    {"LogWriteFails", IoCall::kWrite, EIO, false, IoFault::kNoLimit, "/log/"},
+    {"DataWriteFails", IoCall::kWrite, EIO, false, IoFault::kNoLimit, "data.vg"},
+    {"WritesFail", IoCall::kWrite, EIO, true},
+    {"WriteIsInterrupted", IoCall::kWrite, EINTR, false},
+    {"WriteIsShort", IoCall::kWrite, 0, false, 512},
+    {"WritesAreShort", IoCall::kWrite, 0, true, 1536},
+    {"WriteMovesNothing", IoCall::kWrite, 0, false, 0},
+    {"WriteHasNoSpace", IoCall::kWrite, ENOSPC, false},
+    {"SyncFails", IoCall::kSync, EIO, false},
+    {"DataSyncFails", IoCall::kSync, EIO, false, IoFault::kNoLimit, "data.vg"},
+    {"DoublewriteSyncFails", IoCall::kSync, EIO, false, IoFault::kNoLimit, "doublewrite.vg"},
+    {"SyncsFail", IoCall::kSync, EIO, true},
+    {"SyncIsInterrupted", IoCall::kSync, EINTR, false},
+    {"AllocationFails", IoCall::kAllocate, EIO, false},
+    {"AllocationHasNoSpace", IoCall::kAllocate, ENOSPC, false},
+    {"AllocationsHaveNoSpace", IoCall::kAllocate, ENOSPC, true},
+    {"TruncationFails", IoCall::kTruncate, EIO, false},
+    {"RenameFails", IoCall::kRename, EIO, false},
+    {"RemovalFails", IoCall::kRemove, EIO, false},
+    {"DirectorySyncFails", IoCall::kDirectorySync, EIO, false},
+    {"MakingADirectoryFails", IoCall::kMakeDirectory, EIO, false},
+};
+
+INSTANTIATE_TEST_SUITE_P(Kinds, FaultTest, ::testing::ValuesIn(kFaultCases),
+                         [](const auto& one) { return one.param.name; });
+
+TEST_P(FaultTest, TheKthCallFails) {
+  const FaultCase& fault = GetParam();
+  Watchdog watchdog("the run without a fault", std::chrono::seconds(60));
+  const std::uint64_t calls = calls_without_fault();
+  const std::uint64_t runs = std::min(calls, scaled(16));
+  std::uint64_t hits = 0;
+  std::uint64_t noticed = 0;
+  TestRandom random;
+  for (std::uint64_t i = 0; i < runs && !HasFailure(); ++i) {
+    // The first few, where creation is, and one out of each of as many equal parts.
+    const std::uint64_t part = calls / runs;
+    const std::uint64_t k = i < 3 ? i + 1 : i * part + random.uniform(part) + 1;
+    const std::string when = "call " + std::to_string(k) + " of " + std::to_string(calls);
+    watchdog.feed(std::string(fault.name) + ", " + when);
+    SimFileSystem disk;
+    disk.inject({.call = fault.call,
+                 .at = k,
+                 .os_error = fault.os_error,
+                 .sticky = fault.sticky,
+                 .transfer_at_most = fault.transfer_at_most,
+                 .path_contains = fault.path_contains});
+    const Run run = this->run(disk);
+    hits += disk.faults_hit() > 0;
+    noticed += !run.errors.empty();
+    for (const Error& error : run.errors) {
+      EXPECT_TRUE(is_expected(error)) << when << ": " << error_code_name(error.code()) << ": " << error.message();
+    }
+    if (fault.harmless()) {
+      EXPECT_TRUE(run.errors.empty()) << when << ": " << run.errors.front().message();
+    }
+    disk.clear_faults();
+    // What a failed sync left unsynced goes with the power, now and after a recovery.
+    const PowerCut mode = kPowerCuts[random.uniform(std::size(kPowerCuts))];
+    const auto now = disk.power_cut(disk.position(), mode, random.next());
+    expect_all_there(*now, run.acked, when + ", power cut at once");
+    expect_all_there(disk, run.acked, when);
+    const auto later = disk.power_cut(disk.position(), PowerCut::kNone, 0);
+    expect_all_there(*later, run.acked, when + ", power cut after reopening");
+  }
+  std::printf("%llu runs of %llu calls, %llu faults hit, %llu noticed\n", static_cast<unsigned long long>(runs),
+              static_cast<unsigned long long>(calls), static_cast<unsigned long long>(hits),
+              static_cast<unsigned long long>(noticed));
+  EXPECT_TRUE(calls == 0 || hits > 0);
+}
+
+// --- Poison
+
+class PoisonedDatabaseTest : public ::testing::Test {
+ protected:
+  PoisonedDatabaseTest() : db_(*open_on(disk_)), map_(*db_.create_map("m")) {}
+  SimFileSystem disk_;
+  Database db_;
+  Map map_;
+};
+
+TEST_F(PoisonedDatabaseTest, AFailedLogSyncIsToldToEveryLaterCallAndNothingIsRetried) {
+  ASSERT_OK(map_.put("before", "1"));
+  disk_.inject({.call = IoCall::kSync, .os_error = EIO, .path_contains = "/log/"});
+  const Status failed = map_.put("lost", "1");
+  ASSERT_FALSE(failed);
+  const std::uint64_t syncs = disk_.calls(IoCall::kSync);
+  disk_.clear_faults();
+  EXPECT_ERROR(kPoisoned, map_.put("after", "1"));
+  EXPECT_ERROR(kPoisoned, map_.erase("before"));
+  EXPECT_ERROR(kPoisoned, db_.checkpoint());
+  EXPECT_ERROR(kPoisoned, db_.sync());
+  EXPECT_ERROR(kPoisoned, db_.create_map("n"));
+  const Status again = map_.put("again", "1");
+  ASSERT_FALSE(again);
+  EXPECT_NE(again.error().message().find("sync"), std::string::npos)
+      << "the cause is missing: " << again.error().message();
+  EXPECT_FALSE(db_.close());
+  EXPECT_EQ(disk_.calls(IoCall::kSync), syncs) << "a sync was tried again";
+  Database reopened = *open_on(disk_);
+  Map map = *reopened.open_map("m");
+  EXPECT_EQ(**map.get("before"), "1");
+  EXPECT_EQ(*map.get("after"), std::nullopt);
+  expect_sound(reopened);
+}
+
+TEST_F(PoisonedDatabaseTest, WhatAFailedSyncDroppedIsNeverShown) {
+  disk_.inject({.call = IoCall::kSync, .os_error = EIO, .sticky = true, .path_contains = "/log/"});
+  ASSERT_FALSE(map_.put("k", "1"));
+  const auto read = map_.get("k");
+  if (read) {
+    EXPECT_EQ(*read, std::nullopt) << "a reader was shown a commit that is not durable";
+  }
+}
+
+TEST_F(PoisonedDatabaseTest, OpenTransactionsEndWithAnError) {
+  Transaction txn = *db_.begin();
+  ASSERT_OK(map_.put(txn, "k", "1"));
+  disk_.inject({.call = IoCall::kSync, .os_error = EIO, .sticky = true});
+  ASSERT_FALSE(map_.put("other", "1"));
+  EXPECT_FALSE(map_.put(txn, "l", "1"));
+  EXPECT_FALSE(txn.commit());
+  disk_.clear_faults();
+  EXPECT_FALSE(db_.close());
+  Database reopened = *open_on(disk_);
+  EXPECT_EQ(*reopened.open_map("m")->get("k"), std::nullopt);
+  expect_sound(reopened);
+}
+
+// --- A full disk
+
+class FullDiskTest : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Transactions, FullDiskTest, ::testing::Bool(),
+                         [](const auto& one) { return one.param ? "InTransactions" : "SingleCalls"; });
+
+TEST_P(FullDiskTest, WritesFailCleanlyReadsAndErasesGoOnAndSpaceHeals) {
+  Watchdog watchdog("full disk", std::chrono::seconds(60));
+  SimFileSystem disk;
+  Database db = *open_on(disk);
+  Map map = *db.create_map("m");
+  Content expected;
+  TestRandom random;
+  const auto put = [&](const std::string& key, const std::string& value) -> Status {
+    if (!GetParam()) return map.put(key, value);
+    Result<Transaction> txn = db.begin();
+    if (!txn) return txn.error();
+    if (Status done = map.put(*txn, key, value); !done) {
+      static_cast<void>(txn->rollback().has_value());
+      return done;
+    }
+    return txn->commit();
+  };
+  disk.limit_space(disk.used_bytes() + (std::uint64_t{6} << 20));
+  unsigned refused = 0;
+  for (unsigned i = 0; refused < 20; ++i) {
+    ASSERT_LT(i, 200000u) << "the disk never fills";
+    const std::string key = random.word(8);
+    const std::string value = random.bytes(random.one_in(5) ? 2 * kPageBytes : random.uniform(400));
+    const Status done = put(key, value);
+    if (done) {
+      expected[key] = value;
+    } else {
+      ASSERT_EQ(done.error().code(), ErrorCode::kNoSpace) << done.error().message();
+      ++refused;
+    }
+  }
+  EXPECT_EQ(content_of(map), expected);
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : expected) keys.push_back(key);
+  random.shuffle(keys);
+  unsigned erased = 0;
+  for (const std::string& key : keys) {
+    if (erased == 50) break;
+    const Result<bool> gone = map.erase(key);
+    ASSERT_TRUE(gone) << "erase on a full disk: " << gone.error().message();
+    EXPECT_TRUE(*gone);
+    expected.erase(key);
+    ++erased;
+  }
+  EXPECT_EQ(content_of(map), expected);
+  expect_sound(db);
+  disk.limit_space(std::nullopt);
+  for (int i = 0; i < 500; ++i) {
+    const std::string key = random.word(8);
+    ASSERT_OK(put(key, "after"));
+    expected[key] = "after";
+  }
+  EXPECT_EQ(content_of(map), expected);
+  expect_sound(db);
+  ASSERT_OK(db.close());
+  Database reopened = *open_on(disk);
+  EXPECT_EQ(content_of(*reopened.open_map("m")), expected);
+  expect_sound(reopened);
+}
+
+TEST(FullDiskAtOpen, AnOpenThatFindsNoSpaceSucceedsOnceThereIsSome) {
+  SimFileSystem disk;
+  {
+    Database db = *open_on(disk);
+    Map map = *db.create_map("m");
+    ASSERT_OK(map.put("k", "v"));
+  }
+  disk.limit_space(disk.used_bytes());
+  if (const Result<Database> tried = open_on(disk); !tried) {
+    EXPECT_EQ(tried.error().code(), ErrorCode::kNoSpace) << tried.error().message();
+  }
+  disk.limit_space(std::nullopt);
+  Result<Database> db = open_on(disk);
+  ASSERT_OK(db);
+  EXPECT_EQ(**db->open_map("m")->get("k"), "v");
+}
+
+}  // namespace
+}  // namespace vaultgres

@@ -1,0 +1,191 @@
+// Goal: eight threads that put, erase, read and scan the same leaves through a cache that holds a fraction of the
+// data each find exactly what they wrote; in the end a scan is the union of all, and the database is sound.
+//
+// Method: a key belongs to the thread that its hash names, so neighbours in a leaf have different owners. Each
+// thread keeps its own entries in a std::map and compares every answer. VG_STRESS_OPS sets the number of operations.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "support/crash_workload.h"
+#include "support/scale.h"
+#include "support/watchdog.h"
+
+namespace vaultgres {
+namespace {
+
+constexpr unsigned kThreads = 8;
+constexpr std::uint64_t kKeySpace = 60000;
+
+std::uint64_t operations() {
+  const char* given = std::getenv("VG_STRESS_OPS");
+  return given != nullptr ? std::strtoull(given, nullptr, 0) : scaled(200000);
+}
+
+/// 1 to 64 bytes; many share long beginnings.
+std::string key_of(std::uint64_t i) {
+  std::uint64_t mixed = (i + 1) * 0x9E3779B97F4A7C15u;
+  mixed ^= mixed >> 29;
+  std::string key(mixed % 4 == 0 ? 0 : mixed % 47, static_cast<char>('a' + mixed / 64 % 3));
+  return key + std::to_string(i * 7919 % kKeySpace);
+}
+
+/// A value is known by the number of its write: its bytes follow from it and its key.
+std::string value_of(std::string_view key, std::uint32_t write) {
+  std::uint64_t state = (std::hash<std::string_view>()(key) ^ write) * 0x9E3779B97F4A7C15u;
+  std::string value(state % 2001, '\0');
+  for (char& c : value) c = static_cast<char>(state = state * 6364136223846793005u + 1442695040888963407u);
+  std::memcpy(value.data(), &write, std::min(value.size(), sizeof write));
+  return value;
+}
+
+/// Whoever wrote it, it is whole and belongs to the key.
+bool is_value_of(std::string_view key, std::string_view value) {
+  std::uint32_t write = 0;
+  if (value.size() < sizeof write) return true;
+  std::memcpy(&write, value.data(), sizeof write);
+  return value == value_of(key, write);
+}
+
+class Worker {
+ public:
+  Worker(Map map, unsigned number) : map_(std::move(map)), number_(number), random_(100 + number) {}
+
+  /// Stops at the first wrong answer, which is then a failure of the test.
+  void run(std::uint64_t operations, std::atomic<bool>& failed) {
+    for (std::uint64_t i = 0; i < operations && !failed.load(std::memory_order_relaxed); ++i) {
+      std::string wrong = one();
+      if (wrong.empty()) continue;
+      failed.store(true);
+      ADD_FAILURE() << "thread " << number_ << ", operation " << i << ": " << wrong;
+    }
+  }
+  const std::map<std::string, std::uint32_t>& own() const { return own_; }
+
+ private:
+  std::string one() {
+    const std::uint64_t choice = random_.uniform(100);
+    if (choice < 45) return put();
+    if (choice < 65) return erase();
+    if (choice < 96) return get();
+    return scan(choice % 2 == 0);
+  }
+
+  std::string own_key() {
+    for (;;) {
+      std::string key = key_of(random_.uniform(kKeySpace));
+      if (owner_of(key, kThreads) == number_) return key;
+    }
+  }
+
+  std::string put() {
+    const std::string key = own_key();
+    const Status put = map_.put(key, value_of(key, ++write_));
+    if (!put) return "put: " + std::string(put.error().message());
+    own_[key] = write_;
+    return "";
+  }
+
+  std::string erase() {
+    const std::string key = own_key();
+    const Result<bool> erased = map_.erase(key);
+    if (!erased) return "erase: " + std::string(erased.error().message());
+    const bool was_there = own_.erase(key) == 1;
+    return *erased == was_there ? "" : "erase(" + key + ") says " + (*erased ? "true" : "false");
+  }
+
+  std::string get() {
+    const std::string key = random_.one_in(4) ? key_of(random_.uniform(kKeySpace)) : own_key();
+    const auto value = map_.get(key);
+    if (!value) return "get: " + std::string(value.error().message());
+    if (owner_of(key, kThreads) != number_) {
+      return !*value || is_value_of(key, **value) ? "" : "get(" + key + ") of another's gives bytes nobody wrote";
+    }
+    const auto own = own_.find(key);
+    if (value->has_value() != (own != own_.end())) return "get(" + key + ") finds " + (*value ? "an entry" : "nothing");
+    return !*value || **value == value_of(key, own->second) ? "" : "get(" + key + ") gives another value";
+  }
+
+  /// A stretch of entries, either way: in order, and of the own ones exactly those that are there.
+  std::string scan(bool forward) {
+    const std::string start = key_of(random_.uniform(kKeySpace));
+    Cursor cursor = map_.cursor();
+    std::string last = start;
+    std::map<std::string, std::string> seen;
+    Result<bool> more = forward ? cursor.seek(start) : cursor.floor(start);
+    for (unsigned i = 0; more && *more && i < 60; ++i) {
+      const std::string key(cursor.key());
+      const bool in_order = i == 0 ? (forward ? key >= last : key <= last) : (forward ? key > last : key < last);
+      if (!in_order) return "a scan gives " + key + " after " + last;
+      if (!is_value_of(key, cursor.value())) return "a scan gives bytes nobody wrote at " + key;
+      if (owner_of(key, kThreads) == number_) seen.emplace(key, cursor.value());
+      last = key;
+      more = forward ? cursor.next() : cursor.prev();
+    }
+    if (!more) return "scan: " + std::string(more.error().message());
+    auto from = forward ? own_.lower_bound(start) : own_.begin();
+    auto to = forward ? own_.end() : own_.upper_bound(start);
+    if (*more) (forward ? to : from) = forward ? own_.upper_bound(last) : own_.lower_bound(last);
+    auto found = seen.begin();
+    for (auto own = from; own != to; ++own, ++found) {
+      if (found == seen.end() || found->first != own->first) return "a scan misses " + own->first;
+      if (found->second != value_of(own->first, own->second)) return "a scan gives another value of " + own->first;
+    }
+    return found == seen.end() ? "" : "a scan gives " + found->first + ", which is erased";
+  }
+
+  Map map_;
+  const unsigned number_;
+  TestRandom random_;
+  std::map<std::string, std::uint32_t> own_;
+  std::uint32_t write_ = 0;
+};
+
+class OracleTest : public ::testing::TestWithParam<Durability> {};
+INSTANTIATE_TEST_SUITE_P(Modes, OracleTest, ::testing::Values(Durability::kDurable, Durability::kRelaxed),
+                         [](const auto& one) { return one.param == Durability::kDurable ? "Durable" : "Relaxed"; });
+
+TEST_P(OracleTest, EightThreadsFindExactlyWhatTheyWrote) {
+  const std::uint64_t total = operations();
+  Options options = small_options();
+  options.durability = GetParam();
+  options.lock_timeout = std::chrono::milliseconds(20000);
+  Result<Database> db = Database::open_in_memory(options);
+  ASSERT_OK(db);
+  Result<Map> map = db->create_map("m");
+  ASSERT_OK(map);
+  std::vector<Worker> workers;
+  for (unsigned t = 0; t < kThreads; ++t) workers.emplace_back(*map, t);
+  std::atomic<bool> failed{false};
+  {
+    const Watchdog watchdog("eight threads at work", std::chrono::seconds(60 + total / 2000));
+    std::vector<std::thread> threads;
+    for (Worker& worker : workers) threads.emplace_back([&] { worker.run(total / kThreads, failed); });
+    for (std::thread& thread : threads) thread.join();
+  }
+  ASSERT_FALSE(failed.load());
+  std::map<std::string, std::uint32_t> all;
+  for (const Worker& worker : workers) all.insert(worker.own().begin(), worker.own().end());
+  Cursor cursor = map->cursor();
+  for (const auto& [key, write] : all) {
+    const Result<bool> more = cursor.next();
+    ASSERT_OK(more);
+    ASSERT_TRUE(*more) << "the scan ends before " << key;
+    ASSERT_EQ(cursor.key(), key);
+    ASSERT_EQ(cursor.value(), value_of(key, write)) << key;
+  }
+  ASSERT_FALSE(*cursor.next()) << "the scan goes on with " << cursor.key();
+  expect_sound(*db);
+  const DatabaseStats stats = *db->stats();
+  std::printf("%llu operations, %zu entries, %llu pages, %llu evictions, %llu loads, %llu checkpoints\n",
+              static_cast<unsigned long long>(total), all.size(), static_cast<unsigned long long>(stats.pages),
+              static_cast<unsigned long long>(stats.page_evictions), static_cast<unsigned long long>(stats.page_loads),
+              static_cast<unsigned long long>(stats.checkpoints));
+  if (total >= 50000) {
+    EXPECT_GT(stats.page_evictions, 0u);
+  }
+}
+
+}  // namespace
+}  // namespace vaultgres
