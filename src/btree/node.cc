@@ -132,6 +132,64 @@ std::size_t NodeView::copy_key(unsigned slot, MutableBytes out) const noexcept {
   return l.prefix_bytes + entry.suffix_bytes;
 }
 
+namespace {
+
+/// Short pieces of keys, mostly of a few well-known lengths.
+inline void copy_short(std::byte* to, const std::byte* from, unsigned bytes) noexcept {
+  switch (bytes) {
+    case 0: return;
+    case 2: std::memcpy(to, from, 2); return;
+    case 4: std::memcpy(to, from, 4); return;
+    case 8: std::memcpy(to, from, 8); return;
+    default: std::memcpy(to, from, bytes);
+  }
+}
+
+/// Decodes the header once for all entries of a scan.
+class EntryReader {
+ public:
+  explicit EntryReader(const std::byte* page) noexcept : page_(page), layout_(Layout::load(page)) {
+    std::memcpy(key_, page + kPageBytes - layout_.low_bytes, layout_.prefix_bytes);
+  }
+  unsigned count() const noexcept { return layout_.count; }
+  bool visit(unsigned slot, NodeView::VisitEntry& visit) noexcept {
+    const Entry entry = node::entry_of(page_, layout_, slot);
+    // prefix_bytes + suffix_bytes <= kKeyBytesMax, whatever the page says; the head may overhang by four.
+    std::byte* to = key_ + layout_.prefix_bytes;
+    store_big(to, node::head_at(page_, slot));
+    copy_short(to + 4, entry.rest, node::rest_of(entry.suffix_bytes));
+    return visit(slot, Bytes(key_, layout_.prefix_bytes + entry.suffix_bytes), entry.value, flags(slot, entry));
+  }
+
+ private:
+  std::uint8_t flags(unsigned slot, const Entry& entry) const noexcept {
+    if (!layout_.fixed) return static_cast<std::uint8_t>(node::slot_word(page_, layout_, slot) >> kSlotOffsetBits);
+    if (entry.value.data() == nullptr) return 0;
+    return load_little<std::uint8_t>(page_ + node::record_offset(layout_, slot));
+  }
+
+  const std::byte* page_;
+  Layout layout_;
+  std::byte key_[kKeyBytesMax + 4];
+};
+
+}  // namespace
+
+void NodeView::visit_up(unsigned first, VisitEntry visit) const noexcept {
+  EntryReader reader(page_.data());
+  for (unsigned slot = first; slot < reader.count(); ++slot) {
+    if (!reader.visit(slot, visit)) return;
+  }
+}
+
+void NodeView::visit_down(unsigned first, VisitEntry visit) const noexcept {
+  EntryReader reader(page_.data());
+  if (reader.count() == 0) return;
+  for (unsigned slot = std::min(first, reader.count() - 1) + 1; slot-- > 0;) {
+    if (!reader.visit(slot, visit)) return;
+  }
+}
+
 int NodeView::compare_key(unsigned slot, Bytes key) const noexcept {
   const std::byte* page = page_.data();
   const Layout l = Layout::load(page);

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "base/function_ref.h"
 #include "base/types.h"
 #include "buffer/redo_table.h"
 #include "format/page.h"
@@ -55,6 +56,11 @@ class NodeView {
 
   /// Copies the whole key of `slot` to `out` (at least kKeyBytesMax); its length.
   std::size_t copy_key(unsigned slot, MutableBytes out) const noexcept;
+  /// For scans: `visit(slot, key, value, flags)` for the slots from `first` on, upwards or downwards, until it says
+  /// false. The key lives until the next slot.
+  using VisitEntry = FunctionRef<bool(unsigned slot, Bytes key, Bytes value, std::uint8_t flags)>;
+  void visit_up(unsigned first, VisitEntry visit) const noexcept;
+  void visit_down(unsigned first, VisitEntry visit) const noexcept;
   /// <0, 0, >0 as the slot's key is below, equal, above.
   int compare_key(unsigned slot, Bytes key) const noexcept;
   Bytes value(unsigned slot) const noexcept;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "cli/escape.h"
 #include "cli/output.h"
@@ -147,7 +148,6 @@ std::string align_object(const Json& object, std::string_view indent, std::size_
     const bool fill = value.is_number_float() && name.ends_with("fill");
     rows.push_back({heading(name), fill ? fill_bar(value.get<double>()) : text_of(value, shorten_to)});
   }
-  if (!rows.empty()) rows.front().resize(2);
   std::size_t width = 0;
   for (const auto& row : rows) width = std::max(width, display_width(row[0]));
   std::string text;

@@ -4,8 +4,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <numeric>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "cli/output.h"
@@ -96,7 +98,13 @@ void Arguments::option(const char* name, std::optional<std::string>& target, con
 }
 
 void Arguments::count(const char* name, std::uint64_t& target, const char* value_name, const char* help) {
-  app_.add_option(name, target, help)->type_name(value_name);
+  // The library's own conversion takes -1 for a large number.
+  const auto parse = [&target](const std::vector<std::string>& texts) {
+    const std::string& text = texts.front();
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), target);
+    return problem == std::errc() && end == text.data() + text.size();
+  };
+  app_.add_option(name, parse, help)->type_name(value_name);
 }
 
 void Arguments::flag(const char* name, bool& target, const char* help) {

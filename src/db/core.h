@@ -64,6 +64,7 @@ class Core : public std::enable_shared_from_this<Core> {
   SharedGate::Pass enter_writing() { return writers_.enter(); }
   const Engine& engine() const noexcept { return *engine_; }
   TxnManager& txns() noexcept { return *txns_; }
+  bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
   CommitMode mode() const noexcept { return engine_->mode; }
 
   // --- Objects (catalog.cc of this folder).

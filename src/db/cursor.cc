@@ -15,7 +15,7 @@ namespace {
 
 /// A short range should not pay for a whole leaf; a long one reads whole leaves soon.
 constexpr unsigned kFirstBatch = 32;
-constexpr unsigned kGrowth = 8;
+constexpr unsigned kGrowth = 4;
 constexpr unsigned kWholeLeaf = kPageBytes;
 
 int compare(Bytes a, std::string_view b) { return as_text(a).compare(b); }
@@ -88,9 +88,18 @@ Result<bool> CursorState::seek_backward(Bytes from, bool unbounded) {
   return fill(from, unbounded, ScanOrder::kBackward);
 }
 
+bool CursorState::step_within_batch(ScanOrder order) noexcept {
+  if (place != Place::kOn || batch_order_ != order || index_ + 1 >= batch_.size() || batch_.overflow(index_ + 1) ||
+      !inside(batch_.key(index_ + 1)) || handle.core->is_closed() || handle.map->dropped.load()) {
+    return false;
+  }
+  ++index_;
+  large_ = false;
+  return true;
+}
+
 /// One entry on. A batch of the other direction is left behind: the place is found again by key.
 Result<bool> CursorState::step(ScanOrder order) {
-  const std::string here(as_text(key()));
   if (batch_order_ == order) {
     if (index_ + 1 < batch_.size()) return arrive(index_ + 1);
     if (batch_.at_end()) return out(order);
@@ -98,6 +107,7 @@ Result<bool> CursorState::step(ScanOrder order) {
     return fill(as_bytes(bound), false, order);
   }
   batch_max_ = 0;
+  const std::string here(as_text(key()));
   if (order == ScanOrder::kBackward) return fill(as_bytes(here), false, order);
   const std::string after = here + '\0';  // the least key above this one
   return fill(as_bytes(after), false, order);
@@ -124,6 +134,7 @@ Result<bool> move_cursor(CursorState& state, bool is_seek, Move&& move) {
     if (state.handle.map->dropped.load()) {
       return Error(ErrorCode::kNotFound, "the map \"" + state.handle.map->name + "\" was dropped");
     }
+    VG_TRY(state.handle.core->engine().poison.check());
     return move();
   });
   if (!moved) {
@@ -171,6 +182,7 @@ Result<bool> Cursor::floor(std::string_view key) {
 }
 
 Result<bool> Cursor::next() {
+  if (state_->step_within_batch(ScanOrder::kForward)) return true;
   return move_cursor(*state_, false, [&]() -> Result<bool> {
     switch (state_->place) {
       case Place::kBefore: return to_first(*state_);
@@ -182,6 +194,7 @@ Result<bool> Cursor::next() {
 }
 
 Result<bool> Cursor::prev() {
+  if (state_->step_within_batch(ScanOrder::kBackward)) return true;
   return move_cursor(*state_, false, [&]() -> Result<bool> {
     switch (state_->place) {
       case Place::kBefore: return false;

@@ -20,6 +20,8 @@ struct CursorState {
   Result<bool> seek_forward(Bytes from);               ///< first entry with a key >= from
   Result<bool> seek_backward(Bytes from, bool unbounded);  ///< last entry with a key < from
   Result<bool> step(ScanOrder order);
+  /// The common step: to an entry that was copied out already. False: step() has to look.
+  bool step_within_batch(ScanOrder order) noexcept;
   Bytes key() const noexcept;
   Bytes value() const noexcept;
 

@@ -81,6 +81,7 @@ Result<bool> read(const internal::MapHandle& handle, TxnId self, std::string_vie
   return internal::run_call(*handle.core, [&]() -> Result<bool> {
     if (handle.map->dropped.load()) return dropped(*handle.map);
     const Engine& engine = handle.core->engine();
+    VG_TRY(engine.poison.check());
     return explained(*handle.map, get_entry(engine, handle.map->tree(engine), as_bytes(key), self, value));
   });
 }

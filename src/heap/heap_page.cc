@@ -18,9 +18,15 @@ static_assert(kHeapContentBytesMax <= kHeapLengthMask);
 bool HeapPageView::plausible() const noexcept {
   return page_header(page_).type.get() == raw(PageType::kHeap) && Layout::load(page_.data()).problem == nullptr;
 }
-std::uint32_t HeapPageView::number() const noexcept { return heap_page::header_of(page_.data()).number.get(); }
-unsigned HeapPageView::slots() const noexcept { return Layout::load(page_.data()).slots; }
-unsigned HeapPageView::ghosts() const noexcept { return Layout::load(page_.data()).ghosts; }
+std::uint32_t HeapPageView::number() const noexcept {
+  return heap_page::header_of(page_.data()).number.get();
+}
+unsigned HeapPageView::slots() const noexcept {
+  return Layout::load(page_.data()).slots;
+}
+unsigned HeapPageView::ghosts() const noexcept {
+  return Layout::load(page_.data()).ghosts;
+}
 
 HeapSlot HeapPageView::slot(unsigned slot) const noexcept {
   HeapSlot result;
@@ -78,7 +84,9 @@ bool HeapPageView::has_room_to_update(unsigned slot, std::size_t content_bytes) 
 
 namespace {
 
-Status wrong(const std::string& what) { return Error(ErrorCode::kCorruption, "heap page: " + what); }
+Status wrong(const std::string& what) {
+  return Error(ErrorCode::kCorruption, "heap page: " + what);
+}
 Status wrong_slot(unsigned slot, const std::string& what) {
   return wrong("slot " + std::to_string(slot) + ": " + what);
 }

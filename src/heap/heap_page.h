@@ -39,9 +39,7 @@ struct HeapSlot {
 
   bool used() const noexcept { return state.kind != HeapKind::kUnused; }
   /// A row that a scan returns: not a ghost; in its place, or a stub for the body that holds it.
-  bool live() const noexcept {
-    return !state.ghost && (state.kind == HeapKind::kRow || state.kind == HeapKind::kStub);
-  }
+  bool live() const noexcept { return !state.ghost && (state.kind == HeapKind::kRow || state.kind == HeapKind::kStub); }
   /// kRow and kBody: the row or its OverflowRef. Empty for others.
   Bytes row() const noexcept {
     if (state.kind == HeapKind::kRow) return content;

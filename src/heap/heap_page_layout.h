@@ -48,8 +48,8 @@ struct Layout {
 
   static Layout load(const std::byte* page) noexcept {
     const HeapHeader& header = header_of(page);
-    Layout l{header.slots.get(), header.unused.get(), header.ghosts.get(), header.cell_begin.get(),
-             header.dead_bytes.get(), nullptr};
+    Layout l{header.slots.get(),      header.unused.get(),     header.ghosts.get(),
+             header.cell_begin.get(), header.dead_bytes.get(), nullptr};
     if (l.slots > kSlotsMax) {
       l.problem = "more slots than a page has room for";
       l.slots = kSlotsMax;

@@ -72,8 +72,7 @@ void put_slot(std::byte* page, unsigned slot, HeapSlotState state, unsigned offs
               unsigned history) noexcept {
   HeapSlotWord& word = heap_page::slot_word(page, slot);
   const unsigned kind = raw(state.kind);
-  word.place.set(
-      static_cast<std::uint16_t>(offset | kind << kHeapKindShift | (state.ghost ? kHeapSlotGhost : 0)));
+  word.place.set(static_cast<std::uint16_t>(offset | kind << kHeapKindShift | (state.ghost ? kHeapSlotGhost : 0)));
   word.length.set(static_cast<std::uint16_t>(length | (state.overflow ? kHeapSlotOverflow : 0) | history));
 }
 
@@ -99,7 +98,7 @@ void drop_bytes(std::byte* page, unsigned offset, unsigned bytes) noexcept {
 /// Moves all cells, but that of the slot `without`, to the page's end, that of slot 0 last. Says when they are not
 /// what the header says; then nothing has changed.
 const char* compact(MutableBytes page, const Layout& l, unsigned without) noexcept {
-  std::array<std::byte, kPageBytes> fresh;  // NOLINT: written where it is read
+  std::array<std::byte, kPageBytes> fresh;                 // NOLINT: written where it is read
   std::array<std::uint16_t, heap_page::kSlotsMax> places;  // NOLINT: likewise
   unsigned begin = heap_page::kEnd;
   for (unsigned slot = 0; slot < l.slots; ++slot) {
@@ -246,7 +245,8 @@ Status apply(const char* operation, Bytes page, Run change) {
   const Layout l = Layout::load(page.data());
   const bool heap = page_header(page).type.get() == raw(PageType::kHeap);
   const char* problem = !heap ? "the page is none" : l.problem != nullptr ? l.problem : change(l);
-  if (problem == nullptr) [[likely]] return {};
+  if (problem == nullptr) [[likely]]
+    return {};
   return Error(ErrorCode::kCorruption, std::string("cannot apply ") + operation + " to a heap page: " + problem);
 }
 
@@ -259,9 +259,8 @@ void encode_heap_insert(PayloadBuffer& out, unsigned slot, HeapSlotState state, 
 }
 static Status apply_insert(MutableBytes page, Bytes payload) {
   const Change change(payload);
-  return apply("an insert", page, [&](const Layout& l) {
-    return change.problem != nullptr ? change.problem : insert(page, l, change);
-  });
+  return apply("an insert", page,
+               [&](const Layout& l) { return change.problem != nullptr ? change.problem : insert(page, l, change); });
 }
 
 // --- Update
@@ -271,9 +270,8 @@ void encode_heap_update(PayloadBuffer& out, unsigned slot, HeapSlotState state, 
 }
 static Status apply_update(MutableBytes page, Bytes payload) {
   const Change change(payload);
-  return apply("an update", page, [&](const Layout& l) {
-    return change.problem != nullptr ? change.problem : update(page, l, change);
-  });
+  return apply("an update", page,
+               [&](const Layout& l) { return change.problem != nullptr ? change.problem : update(page, l, change); });
 }
 
 // --- Remove

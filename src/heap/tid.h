@@ -28,8 +28,7 @@ inline TidBytes encode_tid(Tid tid) noexcept {
 /// Precondition: kTidBytes bytes.
 inline Tid decode_tid(Bytes bytes) noexcept {
   VG_DCHECK(bytes.size() == kTidBytes, "a TID has six bytes");
-  return {PageId{load_big<std::uint32_t>(bytes.data())},
-          load_big<std::uint16_t>(bytes.data() + sizeof(std::uint32_t))};
+  return {PageId{load_big<std::uint32_t>(bytes.data())}, load_big<std::uint16_t>(bytes.data() + sizeof(std::uint32_t))};
 }
 
 }  // namespace vaultgres

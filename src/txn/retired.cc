@@ -57,7 +57,8 @@ Status read_rows(const Engine& engine, Bytes from, std::vector<Found>& rows, std
 /// Moves the large values of one leaf of a dropped tree into rows of their own, one system record each.
 Status spill_leaf(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key) {
   const Tree retired = engine.retired();
-  const std::string owner = retired_key(manager.next_id(), 0);
+  const TxnId id = manager.next_id();
+  const std::string owner = retired_key(id, 0);
   std::uint32_t number = 0;
   for (;;) {
     std::string row_key = owner;
@@ -70,6 +71,15 @@ Status spill_leaf(const Engine& engine, TxnManager& manager, const Tree& tree, B
     unsigned slot = 0;
     while (slot < view.count() && (view.flags(slot) & kSlotOverflow) == 0) ++slot;
     if (slot == view.count()) return {};
+    if ((view.flags(slot) & kSlotGhost) != 0) {
+      // Whoever made it a ghost has given its chain a row of `retired`, which may be freed by now.
+      MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem);
+      PayloadBuffer payload;
+      encode_node_remove(payload, slot);
+      mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
+      mini.commit();
+      continue;
+    }
     const Bytes value = view.value(slot);
     if (value.size() != sizeof(OverflowRef)) {
       return Error(ErrorCode::kCorruption, "a large value of a dropped map has a reference of the wrong size");
@@ -88,7 +98,8 @@ Status spill_leaf(const Engine& engine, TxnManager& manager, const Tree& tree, B
     }
     auto leaf_again = engine.pool.try_exclusive(leaf_id);
     if (!leaf_again) continue;
-    MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem);
+    // The number keeps a later transaction from taking the row's key.
+    MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem, id);
     PayloadBuffer payload;
     encode_node_remove(payload, slot);
     mini.add(*leaf_again, PageOp::kNodeRemove, payload.bytes());

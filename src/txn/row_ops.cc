@@ -1,7 +1,7 @@
 #include "txn/row_ops.h"
 
 #include <algorithm>
-#include <array>
+#include <cstring>
 #include <thread>
 
 #include "base/payload_buffer.h"
@@ -411,21 +411,29 @@ Result<bool> get_entry(const Engine& engine, const Tree& tree, Bytes key, TxnId 
   }
 }
 
+void LeafBatch::grow(std::size_t bytes) {
+  const std::size_t room = std::max({2 * bytes_max_, bytes_used_ + bytes, std::size_t{1024}});
+  std::unique_ptr<std::byte[]> larger(new std::byte[room]);
+  if (bytes_used_ > 0) std::memcpy(larger.get(), bytes_.get(), bytes_used_);
+  bytes_ = std::move(larger);
+  bytes_max_ = room;
+}
+
 void LeafBatch::add(Bytes key, Bytes value, std::uint8_t flags) {
-  const auto key_offset = static_cast<std::uint32_t>(bytes_.size());
-  bytes_.insert(bytes_.end(), key.begin(), key.end());
-  const auto value_offset = static_cast<std::uint32_t>(bytes_.size());
-  bytes_.insert(bytes_.end(), value.begin(), value.end());
-  entries_.push_back({key_offset, static_cast<std::uint32_t>(key.size()), value_offset,
-                      static_cast<std::uint32_t>(value.size()), flags});
+  if (key.size() + value.size() > bytes_max_ - bytes_used_) grow(key.size() + value.size());
+  std::byte* to = bytes_.get() + bytes_used_;
+  std::copy(key.begin(), key.end(), to);
+  std::copy(value.begin(), value.end(), to + key.size());
+  entries_.push_back({static_cast<std::uint32_t>(bytes_used_), static_cast<std::uint32_t>(value.size()),
+                      static_cast<std::uint16_t>(key.size()), flags});
+  bytes_used_ += key.size() + value.size();
 }
 
 namespace {
 
 /// Copies the visible state of one slot, if it has one. False: a version that the snapshot needs is gone.
-bool add_slot(const Engine& engine, const Tree& tree, const NodeView& leaf, unsigned slot, Bytes key, TxnId self,
+bool add_slot(const Engine& engine, const Tree& tree, Bytes key, Bytes value, std::uint8_t flags, TxnId self,
               Lsn snapshot, LeafBatch& batch) {
-  const std::uint8_t flags = leaf.flags(slot);
   if ((flags & kSlotHistory) != 0) {
     const VersionTable::LookupResult older = engine.versions.find(tree.object(), key, snapshot, self);
     if (older.found == VersionTable::Found::kTooOld) return false;
@@ -434,7 +442,7 @@ bool add_slot(const Engine& engine, const Tree& tree, const NodeView& leaf, unsi
       return true;
     }
   }
-  if ((flags & kSlotGhost) == 0) batch.add(key, leaf.value(slot), flags & kSlotOverflow);
+  if ((flags & kSlotGhost) == 0) batch.add(key, value, flags & kSlotOverflow);
   return true;
 }
 
@@ -456,25 +464,30 @@ Status scan_leaf(const Engine& engine, const Tree& tree, Bytes from, bool unboun
       [&](const NodeView& leaf) {
         batch.clear();
         too_old = false;
-        std::array<std::byte, kKeyBytesMax> key_buffer;
-        const auto key_of = [&](unsigned slot) {
-          return Bytes(key_buffer).first(std::min(leaf.copy_key(slot, key_buffer), key_buffer.size()));
-        };
         const unsigned count = leaf.count();
+        bool full = false;
         if (forward) {
-          for (unsigned slot = leaf.lower_bound(from).slot; slot < count; ++slot) {
-            const Bytes key = key_of(slot);
-            if (batch.size() >= entries_max) return batch.set_bound(key, false);
-            if (!add_slot(engine, tree, leaf, slot, key, self, snapshot, batch)) too_old = true;
-          }
-          batch.set_bound(leaf.high_fence(), !leaf.has_high_fence());
+          leaf.visit_up(leaf.lower_bound(from).slot, [&](unsigned, Bytes key, Bytes value, std::uint8_t flags) {
+            full = batch.size() >= entries_max;
+            if (full) {
+              batch.set_bound(key, false);
+            } else if (!add_slot(engine, tree, key, value, flags, self, snapshot, batch)) {
+              too_old = true;
+            }
+            return !full;
+          });
+          if (!full) batch.set_bound(leaf.high_fence(), !leaf.has_high_fence());
         } else {
-          for (unsigned slot = unbounded ? count : std::min(leaf.lower_bound(from).slot, count); slot-- > 0;) {
-            const Bytes key = key_of(slot);
-            if (!add_slot(engine, tree, leaf, slot, key, self, snapshot, batch)) too_old = true;
-            if (batch.size() >= entries_max) return batch.set_bound(key, false);
+          const unsigned end = unbounded ? count : std::min(leaf.lower_bound(from).slot, count);
+          if (end > 0) {
+            leaf.visit_down(end - 1, [&](unsigned, Bytes key, Bytes value, std::uint8_t flags) {
+              if (!add_slot(engine, tree, key, value, flags, self, snapshot, batch)) too_old = true;
+              full = batch.size() >= entries_max;
+              if (full) batch.set_bound(key, false);
+              return !full;
+            });
           }
-          batch.set_bound(leaf.low_fence(), leaf.low_fence().empty());
+          if (!full) batch.set_bound(leaf.low_fence(), leaf.low_fence().empty());
         }
       },
       Hint::kScan));

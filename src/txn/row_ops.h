@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -39,18 +40,15 @@ Result<bool> get_entry(const Engine& engine, const Tree& tree, Bytes key, TxnId 
 class LeafBatch {
  public:
   struct Entry {
-    std::uint32_t key_offset;
-    std::uint32_t key_bytes;
-    std::uint32_t value_offset;
+    std::uint32_t key_offset;  ///< the value stands behind the key
     std::uint32_t value_bytes;
+    std::uint16_t key_bytes;
     std::uint8_t flags;  ///< kSlotOverflow: the value is an OverflowRef
   };
   std::size_t size() const noexcept { return entries_.size(); }
-  Bytes key(std::size_t i) const noexcept {
-    return Bytes(bytes_).subspan(entries_[i].key_offset, entries_[i].key_bytes);
-  }
+  Bytes key(std::size_t i) const noexcept { return {bytes_.get() + entries_[i].key_offset, entries_[i].key_bytes}; }
   Bytes value(std::size_t i) const noexcept {
-    return Bytes(bytes_).subspan(entries_[i].value_offset, entries_[i].value_bytes);
+    return {bytes_.get() + entries_[i].key_offset + entries_[i].key_bytes, entries_[i].value_bytes};
   }
   bool overflow(std::size_t i) const noexcept { return (entries_[i].flags & kSlotOverflow) != 0; }
   /// Where the scan goes on: forward the first key not looked at, backward the last key looked at.
@@ -59,7 +57,7 @@ class LeafBatch {
   bool at_end() const noexcept { return at_end_; }
 
   void clear() noexcept {
-    bytes_.clear();
+    bytes_used_ = 0;
     entries_.clear();
     bound_.clear();
     at_end_ = false;
@@ -71,7 +69,11 @@ class LeafBatch {
   }
 
  private:
-  std::vector<std::byte> bytes_;
+  void grow(std::size_t bytes);
+
+  std::unique_ptr<std::byte[]> bytes_;
+  std::size_t bytes_used_ = 0;
+  std::size_t bytes_max_ = 0;
   std::vector<Entry> entries_;
   std::string bound_;
   bool at_end_ = false;
@@ -79,7 +81,7 @@ class LeafBatch {
 enum class ScanOrder : std::uint8_t { kForward, kBackward };
 /// The visible entries of the first leaf from `from` on: forward key >= from, backward key < from (or from
 /// the very end with `unbounded`). Stops early at `entries_max`. Large values stay references: resolve them
-/// with read_chain() while `registration`, made before the call, is held.
+/// with read_chain() while `snapshot` is still registered.
 Status scan_leaf(const Engine& engine, const Tree& tree, Bytes from, bool unbounded, ScanOrder order, TxnId self,
                  Lsn snapshot, unsigned entries_max, LeafBatch& batch);
 

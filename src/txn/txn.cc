@@ -102,9 +102,12 @@ Status TxnManager::rollback(std::unique_ptr<Txn> txn) {
     undone = undo(*txn);
     if (!undone) engine_.poison.set(undone.error().with_context("rolling back a transaction failed"));
   }
-  // Pages restored, then entries out. (Poisoned: nobody is served any more.)
-  for (const Txn::Written& written : txn->written()) {
-    engine_.versions.withdraw(written.object, as_bytes(written.key), txn->id());
+  // Pages restored, then entries out. Where they could not be restored, the entries stay: readers under way still
+  // find what was before.
+  if (undone) {
+    for (const Txn::Written& written : txn->written()) {
+      engine_.versions.withdraw(written.object, as_bytes(written.key), txn->id());
+    }
   }
   leave(*txn);
   engine_.log.unreserve(txn->log_space_);

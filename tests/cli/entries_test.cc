@@ -121,6 +121,9 @@ TEST_F(EntriesTest, Ranges) {
   EXPECT_EQ(keys({"--from", "x"}), "");
   EXPECT_EQ(keys({"--from", "c", "--to", "a"}), "");
   EXPECT_EQ(verb({"range", "m", "--prefix", "b", "--from", "a"}).code, 1);
+  for (const char* limit : {"-1", "", "x", "1x", "99999999999999999999"}) {
+    EXPECT_EQ(verb({"range", "m", std::string("--limit=") + limit}).code, 1) << limit;
+  }
 }
 
 // Goal: JSON that parses, with bytes that are no text as hexadecimal; CSV that quotes.
