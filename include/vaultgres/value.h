@@ -54,20 +54,21 @@ class [[nodiscard]] Value {
 
   Value() noexcept = default;  ///< NULL
   template <class T>
-    requires(std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char> &&
-             (std::signed_integral<T> || sizeof(T) < sizeof(std::int64_t)))
-  Value(T integer) noexcept : Value(Kind::kInteger, static_cast<std::int64_t>(integer)) {}  // NOLINT
+  requires(std::integral<T> && !std::same_as<T, bool> && !std::same_as<T, char> &&
+           (std::signed_integral<T> || sizeof(T) < sizeof(std::int64_t))) Value(T integer)
+  noexcept : Value(Kind::kInteger, static_cast<std::int64_t>(integer)) {}  // NOLINT
   template <std::same_as<bool> T>
   Value(T boolean) noexcept : Value(Kind::kBool, boolean) {}  // NOLINT
   template <std::floating_point T>
   Value(T number) noexcept : kind_(Kind::kDouble) {  // NOLINT
     payload_.number = static_cast<double>(number);
   }
-  Value(Date date) noexcept : Value(Kind::kDate, date.days) {}                            // NOLINT
-  Value(Timestamp timestamp) noexcept : Value(Kind::kTimestamp, timestamp.micros) {}      // NOLINT
-  Value(std::string_view text) : Value(Kind::kText, text) { own(); }                      // NOLINT
-  Value(const std::string& text) : Value(std::string_view(text)) {}                       // NOLINT
-  Value(const char* text) : Value(std::string_view(text)) {}                              // NOLINT
+  Value(Date date) noexcept : Value(Kind::kDate, date.days) {}                        // NOLINT
+  Value(Timestamp timestamp) noexcept : Value(Kind::kTimestamp, timestamp.micros) {}  // NOLINT
+  Value(std::string_view text) : Value(Kind::kText, text) { own(); }                  // NOLINT
+  Value(const std::string& text) : Value(std::string_view(text)) {}                   // NOLINT
+  Value(const char* text) : Value(std::string_view(text)) {}                          // NOLINT
+  Value(std::nullptr_t) = delete;
   static Value bytes(std::string_view bytes) { return bytes_view(bytes).to_owned(); }
 
   /// Views: the memory must outlive the value and what it is moved to.

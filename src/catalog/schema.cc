@@ -21,8 +21,8 @@ Status check_names_differ(const std::vector<Column>& columns) {
 
 Result<Schema> Schema::create(std::vector<Column> columns) {
   if (columns.empty() || columns.size() > kMaxColumns) {
-    return Error(ErrorCode::kInvalidArgument, "a table has 1 to " + std::to_string(kMaxColumns) + " columns, not " +
-                                                  std::to_string(columns.size()));
+    return Error(ErrorCode::kInvalidArgument,
+                 "a table has 1 to " + std::to_string(kMaxColumns) + " columns, not " + std::to_string(columns.size()));
   }
   for (std::size_t i = 0; i < columns.size(); ++i) {
     if (Status named = check_name_text(columns[i].name, kMaxColumnNameBytes); !named) {

@@ -86,7 +86,9 @@ std::optional<ColumnType> parse_column_type(std::string_view name) noexcept {
   return std::nullopt;
 }
 
-Value::Value(const Value& other) : payload_(other.payload_), size_(other.size_), kind_(other.kind_) { own(); }
+Value::Value(const Value& other) : payload_(other.payload_), size_(other.size_), kind_(other.kind_) {
+  own();
+}
 
 void Value::own() {
   if (!has_bytes() || owned_) return;

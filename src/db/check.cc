@@ -261,8 +261,7 @@ Result<DatabaseStats> Core::stats() {
   stats.log_end = raw(log_->end());
   stats.log_durable = raw(log_->durable());
   stats.checkpoints = checkpoints_.load();
-  const std::lock_guard lock(checkpoint_mutex_);
-  stats.redo_start = raw(superblocks_->current().redo_start);
+  stats.redo_start = redo_start();
   return stats;
 }
 

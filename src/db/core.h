@@ -80,6 +80,7 @@ class Core : public std::enable_shared_from_this<Core> {
 
   // --- Care (maintenance.cc, check.cc).
   Status checkpoint();
+  bool make_log_room();
   Result<CheckReport> check();
   Result<MapStats> map_stats(std::string_view name);
   Result<DatabaseStats> stats();
@@ -100,6 +101,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Status maintain_once();
   std::optional<Tree> find_tree(ObjectId object) const;
   Result<ObjectId> next_object();
+  std::uint64_t redo_start();
   Result<std::shared_ptr<MapState>> known_map(std::string_view name);
 
   CoreFiles files_;
@@ -130,6 +132,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::atomic<std::uint32_t> object_lease_{0};  ///< object ids below are covered by the last checkpoint
 
   std::mutex checkpoint_mutex_;
+  bool checkpoint_space_kept_ = false;            ///< under checkpoint_mutex_
   std::atomic<std::uint64_t> checkpoint_end_{0};  ///< log position of the last one
   std::atomic<std::uint64_t> checkpoints_{0};
 

@@ -31,13 +31,18 @@ Result<T> explained(const MapState& map, Result<T> result) {
   return result;
 }
 
-/// Runs a change as a transaction of its own.
+bool is_no_space(const Error& error) { return error.code() == ErrorCode::kNoSpace; }
+
+/// Runs a change as a transaction of its own. One that finds no log space has changed nothing, and is tried again
+/// when a checkpoint has freed some.
 template <class Change>
 auto change_alone(const internal::MapHandle& handle, Change&& change) -> decltype(change(std::declval<Tree>())) {
   return internal::run_call(*handle.core, [&]() -> decltype(change(std::declval<Tree>())) {
     const SharedGate::Pass pass = handle.core->enter_writing();
     if (!pass) return internal::closed_error();
     if (handle.map->dropped.load()) return dropped(*handle.map);
+    auto answer = change(handle.map->tree(handle.core->engine()));
+    if (answer || !is_no_space(answer.error()) || !handle.core->make_log_room()) return answer;
     return change(handle.map->tree(handle.core->engine()));
   });
 }
@@ -72,6 +77,7 @@ auto change_within(const internal::MapHandle& handle, Transaction::State* state,
     open.broken = true;  // unless the call comes back
     Answer answer = change(*open.txn, handle.map->tree(handle.core->engine()));
     open.broken = !answer && !harmless(answer.error().code());
+    if (!answer && is_no_space(answer.error())) handle.core->make_log_room();  // for the next try
     return answer;
   });
 }

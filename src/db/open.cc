@@ -249,11 +249,30 @@ Result<ObjectId> Core::next_object() {
 Status Core::checkpoint() {
   const std::lock_guard lock(checkpoint_mutex_);
   const std::uint32_t lease = next_object_.load() + kObjectLease;
-  VG_TRY(write_checkpoint(*engine_, *txns_, *superblocks_, ObjectId{lease}));
+  // Space for the next checkpoint is kept all the time: on a full disk it is a checkpoint that frees log.
+  if (!checkpoint_space_kept_) VG_TRY(log_->reserve(kCheckpointLogSpace));
+  checkpoint_space_kept_ = false;
+  const Status written = write_checkpoint(*engine_, *txns_, *superblocks_, ObjectId{lease});
+  log_->unreserve(kCheckpointLogSpace);
+  VG_TRY(written);
+  checkpoint_space_kept_ = log_->reserve(kCheckpointLogSpace).has_value();
   object_lease_.store(lease);
   checkpoint_end_.store(raw(log_->end()));
   checkpoints_.fetch_add(1);
   return {};
+}
+
+/// The log that a failed reservation needs may be held by changed pages only: writes them. False: there was nothing
+/// to gain.
+bool Core::make_log_room() {
+  const std::uint64_t held = raw(log_->end()) - redo_start();
+  if (held < log_->segment_bytes()) return false;
+  return log_->flush(log_->filled()).has_value() && pool_->flush_all().has_value() && checkpoint().has_value();
+}
+
+std::uint64_t Core::redo_start() {
+  const std::lock_guard lock(checkpoint_mutex_);
+  return raw(superblocks_->current().redo_start);
 }
 
 void Core::say(const std::string& line) {

@@ -1,6 +1,7 @@
 #include "heap/heap.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,11 @@ namespace {
 
 /// Lost races before a reader takes latches.
 constexpr unsigned kOptimisticAttempts = 8;
+constexpr const char* kNotItsBody = "the slot that a stub leads to is not the body of the stub's row";
+
+bool is_body_of(const HeapSlot& slot, Tid home) noexcept {
+  return slot.state.kind == HeapKind::kBody && !slot.state.ghost && slot.link() == home;
+}
 
 }  // namespace
 
@@ -93,9 +99,7 @@ Result<bool> Heap::try_read_row(Tid tid, FunctionRef<void(const HeapSlot&, const
   if (!body) return body.error();
   const char* wrong = heap_problem(body->page());
   const HeapSlot body_slot = HeapPageView(body->page()).slot(link.slot);
-  if (wrong == nullptr && (body_slot.state.kind != HeapKind::kBody || body_slot.link() != tid)) {
-    wrong = "a slot that a stub leads to is not the body of the stub's row";
-  }
+  if (wrong == nullptr && !is_body_of(body_slot, tid)) wrong = kNotItsBody;
   if (wrong == nullptr) visit(home_slot, body_slot);
   if (!body->validate() || !home.validate()) return false;
   if (wrong != nullptr) return damaged(link.page, wrong);
@@ -105,32 +109,38 @@ Result<bool> Heap::try_read_row(Tid tid, FunctionRef<void(const HeapSlot&, const
 /// Both pages under shared latches, taken in ascending order.
 Status Heap::read_row_latched(Tid tid, FunctionRef<void(const HeapSlot&, const HeapSlot&)> visit) const {
   BufferPool& pool = context_->pool;
-  std::vector<LoadPin> pins;
-  PageId also = tid.page;  // the body's page, once it is known
+  LoadPin pin;
+  PageId body_page = tid.page;  // until the stub is known
   for (;;) {
-    const PageId low = std::min(tid.page, also);
-    const PageId high = std::max(tid.page, also);
-    VG_ASSIGN(SharedGuard low_guard, pool.shared(low, hint_));
+    const PageId low = std::min(tid.page, body_page);
+    const PageId high = std::max(tid.page, body_page);
+    Result<SharedGuard> low_guard = pool.shared(low, hint_);
     SharedGuard high_guard;
-    if (high != low) {
-      auto latched = pool.shared_if_resident(high);
-      if (!latched) {
-        low_guard.release();
-        if (auto pin = pool.load(high, hint_)) {
-          pins.push_back(*std::move(pin));
-        } else if (also == high) {
-          // The stub may have changed since; if it still leads there, the error is that of the row.
-          VG_ASSIGN(const bool done, try_read_row(tid, visit));
-          if (done) return {};
-          also = tid.page;
-        } else {
-          return pin.error();
+    std::optional<Error> error;
+    if (!low_guard) {
+      error = low_guard.error();
+    } else if (high != low) {
+      if (auto latched = pool.shared_if_resident(high)) {
+        high_guard = *std::move(latched);
+      } else {
+        low_guard->release();
+        auto loaded = pool.load(high, hint_);
+        if (loaded) {
+          pin = *std::move(loaded);
+          continue;
         }
-        continue;
+        error = loaded.error();
       }
-      high_guard = *std::move(latched);
     }
-    const Bytes home = tid.page == low ? low_guard.page() : high_guard.page();
+    if (error) {
+      if (body_page == tid.page) return *error;
+      // The stub may have changed since it was read; if it still leads there, the same error comes again.
+      VG_ASSIGN(const bool done, try_read_row(tid, visit));
+      if (done) return {};
+      body_page = tid.page;
+      continue;
+    }
+    const Bytes home = tid.page == low ? low_guard->page() : high_guard.page();
     if (const char* wrong = heap_problem(home)) return damaged(tid.page, wrong);
     const HeapSlot home_slot = HeapPageView(home).slot(tid.slot);
     if (home_slot.state.kind != HeapKind::kStub) {
@@ -138,16 +148,14 @@ Status Heap::read_row_latched(Tid tid, FunctionRef<void(const HeapSlot&, const H
       return {};
     }
     const Tid link = home_slot.link();
-    if (link.page != also) {
-      also = link.page;
+    if (link.page != body_page) {
+      body_page = link.page;
       continue;
     }
-    const Bytes body = link.page == low ? low_guard.page() : high_guard.page();
-    if (const char* wrong = heap_problem(body)) return damaged(link.page, wrong);
+    const Bytes body = body_page == low ? low_guard->page() : high_guard.page();
+    if (const char* wrong = heap_problem(body)) return damaged(body_page, wrong);
     const HeapSlot body_slot = HeapPageView(body).slot(link.slot);
-    if (body_slot.state.kind != HeapKind::kBody || body_slot.link() != tid) {
-      return damaged(link.page, "a slot that a stub leads to is not the body of the stub's row");
-    }
+    if (!is_body_of(body_slot, tid)) return damaged(body_page, kNotItsBody);
     visit(home_slot, body_slot);
     return {};
   }

@@ -77,6 +77,10 @@ Result<ExclusiveGuard> Heap::find_room(std::size_t content_bytes, std::span<cons
   for (unsigned round = 0; round < kRoundsMax; ++round) {
     Candidates found;
     VG_TRY(collect(root_, free_class, found));
+    for (const PageId other : others) {
+      const auto end = found.pages.begin() + found.count;
+      found.count = static_cast<unsigned>(std::remove(found.pages.begin(), end, other) - found.pages.begin());
+    }
     if (found.count == 0) break;
     const unsigned turn = thread_number();
     for (unsigned i = 0; i < found.count; ++i) {
@@ -181,11 +185,11 @@ void Heap::note_free(const ExclusiveGuard& page) const {
 
 Result<ExclusiveGuard> Heap::add_page() const {
   for (;;) {
+    VG_ASSIGN(const PageId leaf_id, leaf_with_room());
     LogSpace log_space(context_->log);
     VG_TRY(log_space.reserve(kAddPageLogBytes));
     VG_ASSIGN(PageReservation pages, context_->space.reserve(1, root_));
     VG_ASSIGN(FrameTicket frames, context_->pool.reserve_frames(1));
-    VG_ASSIGN(const PageId leaf_id, leaf_with_room());
     VG_ASSIGN(ExclusiveGuard leaf, context_->pool.exclusive(leaf_id, Hint::kPinned));
     // Looked at again under the latch: it may have become full, or the map higher.
     if (const char* wrong = map_problem(leaf.page())) return damaged(leaf_id, wrong);

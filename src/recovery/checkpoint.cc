@@ -33,7 +33,8 @@ Status write_checkpoint(const Engine& engine, const TxnManager& manager, Superbl
   const std::vector<std::byte> record =
       RecordBuilder::checkpoint(next.redo_start, raw(next.next_txn), raw(next_object), listed);
   LogSpace log_space(engine.log);
-  VG_TRY(log_space.reserve(log_bytes_for(record.size()) + kLogBlockBytes));
+  const std::uint64_t log_bytes = log_bytes_for(record.size()) + kLogBlockBytes;
+  if (log_bytes > kCheckpointLogSpace) VG_TRY(log_space.reserve(log_bytes - kCheckpointLogSpace));
   const Log::Appended appended = engine.log.append(record);
   VG_TRY(engine.log.flush(appended.lsn));
   next.checkpoint = appended.address;

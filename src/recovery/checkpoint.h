@@ -6,13 +6,18 @@
 // leaves the previous superblock, whose checkpoint record and log are still there.
 #pragma once
 
+#include "buffer/mini_txn.h"
 #include "recovery/superblock_store.h"
 #include "txn/engine.h"
 #include "txn/txn.h"
 
 namespace vaultgres {
 
-/// Checkpoints are serialised by the caller. `next_object`: no object id at or above it has been given.
+/// Log space of a checkpoint that lists few open transactions.
+inline constexpr std::uint64_t kCheckpointLogSpace = log_bytes_for(4096) + kLogBlockBytes;
+
+/// Checkpoints are serialised by the caller, who has reserved kCheckpointLogSpace. `next_object`: no object id at or
+/// above it has been given.
 Status write_checkpoint(const Engine& engine, const TxnManager& manager, SuperblockStore& superblocks,
                         ObjectId next_object);
 

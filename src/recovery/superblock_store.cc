@@ -135,16 +135,12 @@ Status SuperblockStore::write(SuperblockState next) {
   return {};
 }
 
-/// Direct I/O writes whole kIoAlignment units: with 1-KiB pages the neighbour in the same unit is written
-/// along as it stands on disk.
+/// Only its own page: what lies beside it in the same unit of direct I/O may be written by the buffer pool just now.
+/// (Pages smaller than a unit, which only tests have, go through buffered I/O.)
 Status SuperblockStore::write_page(const SuperblockState& state) {
-  const std::uint64_t offset = raw(page_of(state.sequence)) * kPageBytes;
-  const std::uint64_t unit = offset / kIoAlignment * kIoAlignment;
-  const std::size_t length = (kPageBytes + kIoAlignment - 1) / kIoAlignment * kIoAlignment;
-  const MutableBytes buffer = page_.span().first(length);
-  if (length != kPageBytes) VG_TRY(data_->read_up_to(unit, buffer));
-  encode(state, buffer.subspan(offset - unit, kPageBytes));
-  VG_TRY(data_->write(unit, buffer));
+  const MutableBytes buffer = page_.span().first(kPageBytes);
+  encode(state, buffer);
+  VG_TRY(data_->write(std::uint64_t{raw(page_of(state.sequence))} * kPageBytes, buffer));
   return data_->sync();
 }
 

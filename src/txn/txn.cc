@@ -127,7 +127,8 @@ Status TxnManager::undo(Txn& txn) {
     VG_ASSIGN(next, undo_record(engine_, txn, record));
   }
   LogSpace log_space(engine_.log);
-  VG_TRY(log_space.reserve(kEndRecordLogBytes));
+  // Rollback draws on what the transaction keeps; each change has left more than its compensation takes.
+  if (!txn.keeps_log_space()) VG_TRY(log_space.reserve(kEndRecordLogBytes));
   MiniTxn end(engine_.pool, engine_.log, RecordKind::kRollbackEnd, txn.id(), txn.last());
   end.commit([&](const Log::Appended&) { txn.rolled_back_.store(true, std::memory_order_release); });
   return {};

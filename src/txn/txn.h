@@ -41,6 +41,7 @@ class Txn {
   std::uint32_t next_retired() noexcept { return retired_count_++; }
   /// Log space kept for compensations, until the transaction ends.
   void keep_log_space(std::uint64_t bytes) noexcept { log_space_ += bytes; }
+  bool keeps_log_space() const noexcept { return log_space_ > 0; }
 
  private:
   friend class TxnManager;

@@ -70,7 +70,9 @@ Result<Lsn> undo_record(const Engine& engine, Txn& txn, Bytes bytes) {
   }
   for (;;) {
     LogSpace log_space(engine.log);
-    VG_TRY(log_space.reserve(Tree::log_bytes_of_change(undo.key.size(), undo.value.size())));
+    if (!txn.keeps_log_space()) {  // a loser of a crash
+      VG_TRY(log_space.reserve(Tree::log_bytes_of_change(undo.key.size(), undo.value.size())));
+    }
     VG_ASSIGN(const bool done, try_undo(engine, txn, *tree, record));
     if (done) return record.prev();
   }
