@@ -54,31 +54,31 @@ def player_lines(source):
             yield line
 
 
+# "%Bio FIDEID 25765701"; what may stand behind the digits is the word "deprecated".
+FIDE_ID = re.compile(rb"\s+%Bio FIDEID (\d+)")
 ELO_YEAR = re.compile(rb"(\d{4}):(\S+)")
 
 
 def ratings(source):
     """"%Elo year:v,v,…" below a "%Bio FIDEID n"; the n-th value of a year is period year * 100 + n; ? is none."""
     chunk = []
-    fide_id = None
+    fide_id = b""
     for line in player_lines(source):
         if line[:1] != b" ":
-            fide_id = None
+            fide_id = b""
             if len(chunk) >= CHUNK_LINES:
                 yield chunk
                 chunk = []
-            continue
-        text = line.strip()
-        if text.startswith(b"%Elo ") and fide_id is not None:
-            for year, values in ELO_YEAR.findall(text):
+        elif fide_id and line.lstrip().startswith(b"%Elo "):
+            for year, values in ELO_YEAR.findall(line):
                 first = int(year) * 100 + 1
                 chunk += [
                     b"%b,%d,%b\n" % (fide_id, period, value)
                     for period, value in enumerate(values.split(b","), first)
                     if value.isdigit()
                 ]
-        elif text.startswith(b"%Bio FIDEID "):
-            fide_id = text.split()[2]
+        elif bio := FIDE_ID.match(line):
+            fide_id = bio[1]
     if chunk:
         yield chunk
 
@@ -93,13 +93,11 @@ def players(source):
         for line in player_lines(source):
             if line[:1] != b" ":
                 head = line
-            elif line.lstrip().startswith(b"%Bio FIDEID "):
+            elif bio := FIDE_ID.match(line):
                 player = PLAYER.match(head)
-                if player is None:
-                    continue
                 year = player["year"] or b""
                 yield b"%b,%b,%b,%b\n" % (
-                    line.split()[2],
+                    bio[1],
                     quote(player["name"].strip()),
                     player["federation"] or b"",
                     b"" if year == b"0000" else year,

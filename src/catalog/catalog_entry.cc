@@ -45,8 +45,8 @@ void append_index(const IndexDefinition& index, std::string& out) {
   }
 }
 
-Error bad_entry(const char* reason) {
-  return Error(ErrorCode::kCorruption, std::string("a catalog row is damaged: ") + reason);
+Error bad_entry(std::string_view reason) {
+  return Error(ErrorCode::kCorruption, std::string("a catalog row is damaged: ").append(reason));
 }
 
 /// What is left of a row's bytes.
@@ -90,7 +90,7 @@ Result<Schema> take_schema(Reader& reader) {
     columns.push_back(std::move(column));
   }
   auto schema = Schema::create(std::move(columns));
-  if (!schema) return bad_entry("no such schema can be").with_context(schema.error().message());
+  if (!schema) return bad_entry(schema.error().message());
   return schema;
 }
 

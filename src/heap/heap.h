@@ -79,9 +79,11 @@ class Heap {
   /// Log space that a change of one row needs, its compensation included.
   static std::uint64_t log_bytes_of_change(std::size_t content_bytes) noexcept;
 
-  /// The map learns how much room the page has: after rows were removed or released, best effort. `page` may stay
-  /// latched: maps come after heap pages in the order.
-  void note_free(const ExclusiveGuard& page) const;
+  /// The map learns how much room the page has: after rows were removed or released. `page` stays latched: maps come
+  /// after heap pages in the order. False when the map is not in the cache: then the other one, later.
+  bool note_free(const ExclusiveGuard& page) const { return note_room(page.id(), page.page()); }
+  /// The same, by loading what is missing. [no latch held]
+  Status note_free(PageId page) const;
 
   // --- Whole tables.
 
@@ -124,6 +126,7 @@ class Heap {
   // heap_room.cc
   Result<ExclusiveGuard> find_room(std::size_t content_bytes, std::span<const PageId> others) const;
   Result<ExclusiveGuard> latch_hinted(PageId hinted, bool& contended) const;
+  bool note_room(PageId id, Bytes page) const;
   Fit fit(const ExclusiveGuard& page, std::size_t content_bytes, std::span<const PageId> others) const;
   Status collect(PageId id, std::uint8_t free_class, Candidates& found) const;
   void lower_class(PageId parent, PageId child) const;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <optional>
+#include <vector>
 
 #include "base/payload_buffer.h"
 #include "base/try.h"
@@ -149,36 +150,64 @@ void Heap::raise_class(PageId parent, std::uint32_t number, std::uint8_t free_cl
   set_free_class(above->unlogged_bytes(), index, free_class);
 }
 
-void Heap::note_free(const ExclusiveGuard& page) const {
-  const HeapPageView view(page.page());
+bool Heap::note_room(PageId id, Bytes page) const {
+  const HeapPageView view(page);
   const std::uint32_t number = view.number();
   const std::uint8_t free_class = map_class_of(view.free_bytes());
   // A map page's place in the map is for life, except for the root's: so one latch at a time will do, and what has
   // moved is found missing at the end.
   std::array<PageId, kMapLevelsMax> path{};
   unsigned depth = 0;
-  for (PageId id = root_; depth < kMapLevelsMax;) {
-    auto map = context_->pool.shared_if_resident(id);
-    if (!map || map_problem(map->page()) != nullptr) return;
+  for (PageId map_id = root_; depth < kMapLevelsMax;) {
+    auto map = context_->pool.shared_if_resident(map_id);
+    if (!map) return false;
+    if (map_problem(map->page()) != nullptr) return true;
     const MapPageView map_view(map->page());
     const unsigned index = map_view.index_of(number);
-    if (index == kMapEntriesMax) return;
-    path[depth++] = id;
+    if (index == kMapEntriesMax) return true;
+    path[depth++] = map_id;
     if (map_view.level() == 0) {
-      if (map_view.id(index) != page.id() || map_view.free_class(index) == free_class) return;
+      if (map_view.id(index) != id || map_view.free_class(index) == free_class) return true;
       break;
     }
-    id = map_view.id(index);
+    map_id = map_view.id(index);
   }
   {
     auto leaf = context_->pool.exclusive_if_resident(path[depth - 1]);
-    if (!leaf || map_problem(leaf->page()) != nullptr) return;
+    if (!leaf) return false;
+    if (map_problem(leaf->page()) != nullptr) return true;
     const MapPageView map_view(leaf->page());
     const unsigned index = map_view.index_of(number);
-    if (map_view.level() != 0 || index == kMapEntriesMax || map_view.id(index) != page.id()) return;
+    if (map_view.level() != 0 || index == kMapEntriesMax || map_view.id(index) != id) return true;
     set_free_class(leaf->unlogged_bytes(), index, free_class);
   }
   for (unsigned above = depth - 1; above > 0; --above) raise_class(path[above - 1], number, free_class);
+  return true;
+}
+
+Status Heap::note_free(PageId page) const {
+  std::uint32_t number = 0;
+  VG_TRY(read(page, [&](const HeapPageView& view) { number = view.number(); }));
+  std::vector<LoadPin> pins;
+  unsigned level = kMapLevelsMax;
+  for (PageId id = root_; level > 0;) {
+    VG_ASSIGN(LoadPin pin, context_->pool.load(id, Hint::kPinned));
+    pins.push_back(std::move(pin));
+    unsigned found_level = 0;
+    PageId below = kNoPage;
+    VG_TRY(read_map(id, [&](const MapPageView& map) {
+      found_level = map.level();
+      const unsigned index = map.index_of(number);
+      below = index == kMapEntriesMax ? kNoPage : map.id(index);
+    }));
+    if (found_level >= level) return damaged(id, "its level is not below that of its parent");
+    if (below == kNoPage) return {};
+    level = found_level;
+    id = below;
+  }
+  VG_ASSIGN(const SharedGuard guard, context_->pool.shared(page, hint_));
+  if (heap_problem(guard.page()) == nullptr) note_room(page, guard.page());
+  return {};
 }
 
 // --- A new page

@@ -1,6 +1,7 @@
 #include "txn/row_ops.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <thread>
 
@@ -100,11 +101,7 @@ class SingleClaim {
 Status wait_until_visible(const Engine& engine, std::uint64_t commit) {
   if (commit == 0 || Lsn{commit} <= newest_snapshot(engine)) return {};
   if (engine.mode == CommitMode::kDurable) return engine.log.flush(Lsn{commit});
-  while (engine.log.filled() < Lsn{commit}) {  // only copies into the log buffer are under way
-    VG_TRY(engine.poison.check());
-    std::this_thread::yield();
-  }
-  return {};
+  return wait_until_filled(engine, Lsn{commit});
 }
 
 /// One try under the leaf's latch. Empty: something was missing and has been made room for or waited for.
@@ -222,9 +219,12 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
   return MaybeChanged(std::move(changed));
 }
 
+/// How often, a millisecond apart, a change that finds the version table full looks again.
+constexpr unsigned kFullWaitsMax = 200;
+
 Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& writer, const Tree& tree,
                              const Change& change) {
-  for (bool made_room = false;;) {
+  for (unsigned full = 0;;) {
     VG_TRY(engine.poison.check());
     // The compensation's share stays reserved until the transaction ends.
     const std::uint64_t log_bytes =
@@ -234,13 +234,14 @@ Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& 
     VG_ASSIGN(std::optional<Changed> changed, try_change(engine, manager, writer, tree, change, log_space, log_bytes));
     if (!changed) continue;
     if (changed->outcome == Outcome::kTableFull) {
-      if (made_room) {
+      if (++full > kFullWaitsMax) {
         return Error(ErrorCode::kTooLarge, "the transactions in flight have changed more keys than the cache has "
                                            "room to remember; commit in smaller steps or open with a larger cache");
       }
       VG_TRY(engine.log.flush(engine.log.filled()));  // what waited only to be durable can go now
       manager.drop_versions();
-      made_room = true;
+      // What is left is needed by readers under way, for a moment, or by open transactions, perhaps this one.
+      if (full > 1) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       continue;
     }
     // The change is done and logged whatever becomes of the merge: one that lacks something is left to a later erase.
@@ -324,7 +325,11 @@ Status finish_single(const Engine& engine, TxnManager& manager, const Tree& tree
   if (changed.outcome != Outcome::kDone) return wait_until_visible(engine, changed.newest_commit);
   if (writer.status != nullptr) writer.status->finish();
   Status durable;
-  if (mode == CommitMode::kDurable) durable = engine.log.flush(changed.record.lsn);
+  if (mode == CommitMode::kDurable) {
+    durable = engine.log.flush(changed.record.lsn);
+  } else if (writer.status != nullptr) {
+    durable = wait_until_filled(engine, changed.record.lsn);
+  }
   if (changed.claimed) {
     manager.retire_version(changed.record.lsn, {tree.object(), std::string(as_text(change.key)), change.erase});
   }

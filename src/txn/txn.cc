@@ -1,6 +1,7 @@
 #include "txn/txn.h"
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "base/payload_buffer.h"
@@ -25,6 +26,14 @@ Status wait_for_holder(const Engine& engine, const TxnStatus& holder) {
                                          ") has held the key for longer than the lock timeout of " +
                                          std::to_string(engine.lock_timeout.count()) +
                                          " ms; roll back and try again, or commit transactions sooner");
+}
+
+Status wait_until_filled(const Engine& engine, Lsn commit) {
+  while (engine.log.filled() < commit) {  // only copies into the log buffer are under way
+    VG_TRY(engine.poison.check());
+    std::this_thread::yield();
+  }
+  return {};
 }
 
 std::unique_ptr<Txn> TxnManager::begin() {
@@ -91,7 +100,11 @@ Status TxnManager::commit(std::unique_ptr<Txn> txn, CommitMode mode) {
   // Waiters go on now: whatever they do is behind this commit in the log.
   txn->status()->finish();
   Status durable;
-  if (mode == CommitMode::kDurable) durable = engine_.log.flush(record.lsn);
+  if (mode == CommitMode::kDurable) {
+    durable = engine_.log.flush(record.lsn);
+  } else {
+    durable = wait_until_filled(engine_, record.lsn);
+  }
   settle(record.lsn, std::move(txn->written()));
   return durable;
 }

@@ -116,6 +116,10 @@ class TxnManager {
   std::atomic<std::size_t> left_count_{0};
 };
 
+/// Waits until readers of a relaxed database are shown the commit: until the records below it are in the log buffer.
+/// Whoever has committed then finds his own commit. The caller holds no latch.
+Status wait_until_filled(const Engine& engine, Lsn commit);
+
 /// Waits until `holder` has ended; kConflict after the engine's lock timeout. The caller holds no latch.
 Status wait_for_holder(const Engine& engine, const TxnStatus& holder);
 

@@ -18,7 +18,9 @@ class BufferPoolTest : public ::testing::Test {
   /// Creates pages [0, count) with their ids as numbers, written and synced.
   void create_pages(std::uint32_t count) {
     for (std::uint32_t i = 0; i < count; ++i) {
-      if (i % 8 == 0) ASSERT_TRUE(world_.pool().flush_all());  // no cleaner runs here: clean pages can go
+      if (i % 8 == 0) {
+        ASSERT_TRUE(world_.pool().flush_all());  // no cleaner runs here: clean pages can go
+      }
       ASSERT_TRUE(world_.create(PageId{i}, i));
     }
     ASSERT_TRUE(world_.pool().flush_all());

@@ -100,7 +100,9 @@ class PoolWorld {
   /// Pushes every page below 200 out of the cache, by creating others.
   void evict_all() {
     for (std::uint32_t i = 200; i < 200 + 3 * pool_->stats().frames; ++i) {
-      if (i % 8 == 0) EXPECT_TRUE(pool_->flush_all());  // clean pages can go
+      if (i % 8 == 0) {
+        EXPECT_TRUE(pool_->flush_all());  // clean pages can go
+      }
       EXPECT_TRUE(create(PageId{i}, i));
     }
     EXPECT_TRUE(pool_->flush_all());

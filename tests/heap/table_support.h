@@ -116,7 +116,17 @@ class TableSpace {
     PayloadBuffer payload;
     encode_heap_remove(payload, std::span(&tid.slot, 1));
     commit({{&page, PageOp::kHeapRemove, &payload}});
-    heap.note_free(page);
+    const bool noted = heap.note_free(page);
+    page.release();
+    if (!noted) must(heap.note_free(tid.page));
+  }
+  void set_ghost(const Heap& heap, Tid tid, bool ghost) {
+    LogSpace log_space(*log);
+    must(log_space.reserve(Heap::log_bytes_of_change(0)));
+    ExclusiveGuard page = must(heap.latch(tid.page));
+    PayloadBuffer payload;
+    encode_heap_set_ghost(payload, tid.slot, ghost);
+    commit({{&page, PageOp::kHeapSetGhost, &payload}});
   }
   /// Moves the row of a home slot to another page; its new place.
   Tid move(const Heap& heap, Tid home, std::string_view row) {
@@ -220,6 +230,8 @@ class TableSpace {
     log_options.buffer_bytes = std::size_t{4} << 20;
     const LogEpoch epoch{++epoch_, epoch_ * 77, Lsn{log_first_}};
     log = must(Log::open(disk, "log", database_, epoch, Lsn{log_first_}, log_options, poison));
+    must(log->reserve(1024));  // for good: this log's first record is of no operation
+    log->append(RecordBuilder::epoch(epoch_, epoch_ - 1, kNoLsn));
     BufferOptions options;
     options.cache_bytes = frames * kPageBytes;
     pool = must(BufferPool::open(*data_, *doublewrite_, database_, *log, redo_, &validate_page, options, poison));

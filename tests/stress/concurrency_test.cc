@@ -294,17 +294,19 @@ TEST_F(ConcurrencyTest, CursorsAreWrongAfterTheRootSplitOrCollapsed) {
 TEST_F(ConcurrencyTest, ACursorOnTheLastEntryOfALeafSkipsWhatComesAfterIt) {
   constexpr std::uint64_t kKeys = 600;
   for (std::uint64_t i = 0; i < kKeys; ++i) put(i * 4);
-  // Parked at every entry, one goes in just behind it and the entry itself goes: the new one comes next.
+  // Parked at every entry, read upwards or downwards, one goes in just behind it and the entry itself goes. The
+  // cursor may still give what its leaf held before; turning round it looks again.
   for (std::uint64_t i = 0; i + 1 < kKeys; ++i) {
     Cursor cursor = map_.cursor();
-    ASSERT_TRUE(*cursor.floor(number_key(i * 4)));
+    ASSERT_TRUE(*(i % 2 == 0 ? cursor.seek(number_key(i * 4)) : cursor.floor(number_key(i * 4))));
     ASSERT_EQ(cursor.key(), number_key(i * 4));
     erase(i * 4);
     put(i * 4 + 1, 100);
     ASSERT_TRUE(*cursor.next());
-    ASSERT_LE(cursor.key(), number_key((i + 1) * 4)) << "from " << i * 4;
+    if (cursor.key() == number_key(i * 4 + 1)) continue;
+    ASSERT_EQ(cursor.key(), number_key((i + 1) * 4)) << "from " << i * 4;
     ASSERT_TRUE(*cursor.prev());
-    ASSERT_LE(cursor.key(), number_key(i * 4 + 1)) << "from " << i * 4;
+    ASSERT_EQ(cursor.key(), number_key(i * 4 + 1)) << "from " << i * 4;
   }
   expect_sound(db_);
 }

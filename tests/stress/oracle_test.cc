@@ -178,10 +178,10 @@ TEST_P(OracleTest, EightThreadsFindExactlyWhatTheyWrote) {
   ASSERT_FALSE(*cursor.next()) << "the scan goes on with " << cursor.key();
   expect_sound(*db);
   const DatabaseStats stats = *db->stats();
-  std::printf("%llu operations, %zu entries, %llu pages, %llu evictions, %llu loads, %llu checkpoints\n",
+  std::printf("%llu operations, %zu entries, %llu pages (%llu free), %llu evictions, %llu loads, %llu checkpoints\n",
               static_cast<unsigned long long>(total), all.size(), static_cast<unsigned long long>(stats.pages),
-              static_cast<unsigned long long>(stats.page_evictions), static_cast<unsigned long long>(stats.page_loads),
-              static_cast<unsigned long long>(stats.checkpoints));
+              static_cast<unsigned long long>(stats.pages_free), static_cast<unsigned long long>(stats.page_evictions),
+              static_cast<unsigned long long>(stats.page_loads), static_cast<unsigned long long>(stats.checkpoints));
   if (total >= 50000) {
     EXPECT_GT(stats.page_evictions, 0u);
   }
