@@ -34,7 +34,8 @@ int main(int argc, char** argv) {
   auto bob = accounts->get(*txn, "bob");
   if (!alice) return report(alice.error());
   if (!bob) return report(bob.error());
-  if (auto put = accounts->put(*txn, "alice", std::to_string(std::stoi(**alice) - 30)); !put) return report(put.error());
+  if (auto put = accounts->put(*txn, "alice", std::to_string(std::stoi(**alice) - 30)); !put)
+    return report(put.error());
   if (auto put = accounts->put(*txn, "bob", std::to_string(std::stoi(**bob) + 30)); !put) return report(put.error());
   if (auto done = txn->commit(); !done) return report(done.error());
 

@@ -90,7 +90,7 @@ struct DatabaseStats {
   std::uint64_t page_evictions = 0;
   std::uint64_t pages_written = 0;
   std::uint64_t write_batches = 0;
-  std::uint64_t log_end = 0;      ///< log position: bytes ever logged, padding included
+  std::uint64_t log_end = 0;  ///< log position: bytes ever logged, padding included
   std::uint64_t log_durable = 0;
   std::uint64_t checkpoints = 0;  ///< since open
   std::uint64_t redo_start = 0;   ///< where recovery would begin, as of the last checkpoint

@@ -104,8 +104,8 @@ class Cursor {
   Result<bool> next();                       ///< from before the first: the first
   Result<bool> prev();                       ///< from behind the last: the last
 
-  bool valid() const noexcept;             ///< stands on an entry
-  std::string_view key() const noexcept;   ///< empty unless valid()
+  bool valid() const noexcept;            ///< stands on an entry
+  std::string_view key() const noexcept;  ///< empty unless valid()
   std::string_view value() const noexcept;
 
  private:

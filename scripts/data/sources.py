@@ -43,12 +43,12 @@ def files(source):
 
 
 def player_lines(source):
-    """Lines of the players' section of scid-rating-data, usr/share/scid/data/spelling.ssp."""
+    """Lines of the players' section of scid-rating-data, usr/share/scid/data/spelling.ssp.
+
+    Reads on to the end: who writes a pipe that is closed early fails."""
     inside = False
     for line in source:
         if line[:1] == b"@":
-            if inside:
-                return
             inside = line.startswith(b"@PLAYER")
         elif inside and line[:1] != b"#" and not line.isspace():
             yield line

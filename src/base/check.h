@@ -7,8 +7,8 @@ namespace vaultgres {
 }  // namespace vaultgres
 
 /// Always on: going on could damage data.
-#define VG_CHECK(condition, message)                                                             \
-  (static_cast<bool>(condition) ? static_cast<void>(0)                                           \
+#define VG_CHECK(condition, message)                   \
+  (static_cast<bool>(condition) ? static_cast<void>(0) \
                                 : ::vaultgres::check_failed(__FILE__, __LINE__, #condition, message))
 
 /// On in debug, sanitizer and test builds (VG_DEBUG_CHECKS).

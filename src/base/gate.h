@@ -69,7 +69,8 @@ class SharedGate {
       PassCounter::Slot& slot = counter_.slot();
       slot.fetch_add(1, std::memory_order_seq_cst);
       const State state = state_.load(std::memory_order_seq_cst);
-      if (state == State::kOpen) [[likely]] return Pass(slot);
+      if (state == State::kOpen) [[likely]]
+        return Pass(slot);
       slot.fetch_sub(1, std::memory_order_seq_cst);
       if (state == State::kClosed) return {};
       state_.wait(State::kHeld, std::memory_order_acquire);

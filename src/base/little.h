@@ -45,17 +45,24 @@ inline void store_little(void* to, T value) noexcept {
 template <std::unsigned_integral T>
 inline T load_big(const void* from) noexcept {
   T value = load_little<T>(from);
-  if constexpr (sizeof(T) == 1) return value;
-  else if constexpr (sizeof(T) == 2) return __builtin_bswap16(value);
-  else if constexpr (sizeof(T) == 4) return __builtin_bswap32(value);
-  else return __builtin_bswap64(value);
+  if constexpr (sizeof(T) == 1)
+    return value;
+  else if constexpr (sizeof(T) == 2)
+    return __builtin_bswap16(value);
+  else if constexpr (sizeof(T) == 4)
+    return __builtin_bswap32(value);
+  else
+    return __builtin_bswap64(value);
 }
 
 template <std::unsigned_integral T>
 inline void store_big(void* to, T value) noexcept {
-  if constexpr (sizeof(T) == 2) value = __builtin_bswap16(value);
-  else if constexpr (sizeof(T) == 4) value = __builtin_bswap32(value);
-  else if constexpr (sizeof(T) == 8) value = __builtin_bswap64(value);
+  if constexpr (sizeof(T) == 2)
+    value = __builtin_bswap16(value);
+  else if constexpr (sizeof(T) == 4)
+    value = __builtin_bswap32(value);
+  else if constexpr (sizeof(T) == 8)
+    value = __builtin_bswap64(value);
   store_little(to, value);
 }
 

@@ -10,11 +10,13 @@ void Poison::set(const Error& cause) noexcept {
 }
 
 Status Poison::check() const noexcept {
-  if (!is_set()) [[likely]] return {};
+  if (!is_set()) [[likely]]
+    return {};
   const std::lock_guard lock(mutex_);
   return Error(ErrorCode::kPoisoned,
                "an earlier write or sync failed, so nothing more is accepted until the database is reopened; "
-               "the first cause: " + std::string(cause_->message()),
+               "the first cause: " +
+                   std::string(cause_->message()),
                cause_->os_error());
 }
 

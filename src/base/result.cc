@@ -7,21 +7,36 @@ namespace vaultgres {
 
 std::string_view error_code_name(ErrorCode code) noexcept {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return "invalid_argument";
-    case ErrorCode::kNotFound: return "not_found";
-    case ErrorCode::kAlreadyExists: return "already_exists";
-    case ErrorCode::kDuplicateKey: return "duplicate_key";
-    case ErrorCode::kConflict: return "conflict";
-    case ErrorCode::kTooLarge: return "too_large";
-    case ErrorCode::kNoSpace: return "no_space";
-    case ErrorCode::kIo: return "io";
-    case ErrorCode::kCorruption: return "corruption";
-    case ErrorCode::kLocked: return "locked";
-    case ErrorCode::kClosed: return "closed";
-    case ErrorCode::kReadOnly: return "read_only";
-    case ErrorCode::kPoisoned: return "poisoned";
-    case ErrorCode::kUnsupported: return "unsupported";
-    case ErrorCode::kOutOfMemory: return "out_of_memory";
+    case ErrorCode::kInvalidArgument:
+      return "invalid_argument";
+    case ErrorCode::kNotFound:
+      return "not_found";
+    case ErrorCode::kAlreadyExists:
+      return "already_exists";
+    case ErrorCode::kDuplicateKey:
+      return "duplicate_key";
+    case ErrorCode::kConflict:
+      return "conflict";
+    case ErrorCode::kTooLarge:
+      return "too_large";
+    case ErrorCode::kNoSpace:
+      return "no_space";
+    case ErrorCode::kIo:
+      return "io";
+    case ErrorCode::kCorruption:
+      return "corruption";
+    case ErrorCode::kLocked:
+      return "locked";
+    case ErrorCode::kClosed:
+      return "closed";
+    case ErrorCode::kReadOnly:
+      return "read_only";
+    case ErrorCode::kPoisoned:
+      return "poisoned";
+    case ErrorCode::kUnsupported:
+      return "unsupported";
+    case ErrorCode::kOutOfMemory:
+      return "out_of_memory";
   }
   return "unknown";
 }

@@ -189,7 +189,8 @@ Result<Tree::Attempt> Tree::try_latch_path(Bytes key, unsigned level, Parent par
   path.slot = slot;
   // The upgrade proves that the node did not change since it was read under a valid parent; its fences say
   // the same without the parent.
-  if (!NodeView(path.node.page()).covers(key)) return damaged(path.node.id(), "its fences do not cover a key that its parent leads there");
+  if (!NodeView(path.node.page()).covers(key))
+    return damaged(path.node.id(), "its fences do not cover a key that its parent leads there");
   return Attempt::kDone;
 }
 

@@ -137,11 +137,19 @@ namespace {
 /// Short pieces of keys, mostly of a few well-known lengths.
 inline void copy_short(std::byte* to, const std::byte* from, unsigned bytes) noexcept {
   switch (bytes) {
-    case 0: return;
-    case 2: std::memcpy(to, from, 2); return;
-    case 4: std::memcpy(to, from, 4); return;
-    case 8: std::memcpy(to, from, 8); return;
-    default: std::memcpy(to, from, bytes);
+    case 0:
+      return;
+    case 2:
+      std::memcpy(to, from, 2);
+      return;
+    case 4:
+      std::memcpy(to, from, 4);
+      return;
+    case 8:
+      std::memcpy(to, from, 8);
+      return;
+    default:
+      std::memcpy(to, from, bytes);
   }
 }
 

@@ -31,7 +31,9 @@ std::array<std::byte, 4> child_value(PageId id) {
 }
 
 /// A node is worth merging when it is less than a quarter full.
-bool underfull(const NodeView& node) { return node.used_bytes() < NodeView::capacity_bytes() / 4; }
+bool underfull(const NodeView& node) {
+  return node.used_bytes() < NodeView::capacity_bytes() / 4;
+}
 
 }  // namespace
 
@@ -49,7 +51,9 @@ void Tree::add_new_root(MiniTxn& mini, ExclusiveGuard& page, ObjectId object) {
 
 // --- Split
 
-Status Tree::make_room(Bytes key, std::size_t value_bytes) const { return split(key, 0, key.size(), value_bytes); }
+Status Tree::make_room(Bytes key, std::size_t value_bytes) const {
+  return split(key, 0, key.size(), value_bytes);
+}
 
 Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t value_bytes) const {
   for (;;) {
@@ -108,7 +112,9 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
 
 // --- Merge
 
-Status Tree::merge_at(Bytes key) const { return merge(key, 0); }
+Status Tree::merge_at(Bytes key) const {
+  return merge(key, 0);
+}
 
 Status Tree::merge(Bytes key, unsigned level) const {
   LogSpace log_space(context_->log);

@@ -20,7 +20,9 @@ std::string quoted(Bytes key) {
   return text + (key.size() > 32 ? "…'" : "'");
 }
 
-bool equal(Bytes a, Bytes b) { return as_text(a) == as_text(b); }
+bool equal(Bytes a, Bytes b) {
+  return as_text(a) == as_text(b);
+}
 
 struct Walker {
   const TreeContext& context;

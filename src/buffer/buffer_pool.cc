@@ -62,8 +62,12 @@ Result<std::unique_ptr<BufferPool>> BufferPool::open(File& data, File& doublewri
 BufferPool::BufferPool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 BufferPool::~BufferPool() = default;
 
-void BufferPool::start_cleaner() { impl_->start_cleaner(); }
-std::uint32_t BufferPool::page_count() const noexcept { return impl_->page_count_.load(std::memory_order_acquire); }
+void BufferPool::start_cleaner() {
+  impl_->start_cleaner();
+}
+std::uint32_t BufferPool::page_count() const noexcept {
+  return impl_->page_count_.load(std::memory_order_acquire);
+}
 void BufferPool::set_page_count(std::uint32_t count) noexcept {
   impl_->page_count_.store(count, std::memory_order_release);
 }
@@ -133,7 +137,9 @@ Result<ExclusiveGuard> BufferPool::exclusive(PageId id, Hint hint) {
   }
 }
 
-Result<LoadPin> BufferPool::load(PageId id, Hint hint) { return impl_->fault(this, id, hint); }
+Result<LoadPin> BufferPool::load(PageId id, Hint hint) {
+  return impl_->fault(this, id, hint);
+}
 
 // --- Under latches
 
@@ -246,8 +252,7 @@ void BufferPool::Impl::new_frame(Translation& entry, PageId id, std::uint32_t nu
   frame.disk_checksum_known.store(false, std::memory_order_relaxed);
   frame.pins.store(0, std::memory_order_relaxed);
   frame.rounds.store(0, std::memory_order_relaxed);
-  entry.place.store(std::uint64_t{number} << Translation::kPlaceShift | Translation::kResident |
-                        Translation::kMark,
+  entry.place.store(std::uint64_t{number} << Translation::kPlaceShift | Translation::kResident | Translation::kMark,
                     std::memory_order_release);
 }
 
@@ -309,7 +314,9 @@ void BufferPool::Impl::mark_dirty(std::uint32_t number, std::uint64_t rec_lsn) n
 
 // --- Durability
 
-Lsn BufferPool::redo_start(Lsn log_end) { return impl_->redo_start(log_end); }
+Lsn BufferPool::redo_start(Lsn log_end) {
+  return impl_->redo_start(log_end);
+}
 
 Status BufferPool::flush_all() {
   assert_no_latch_held();
@@ -317,7 +324,9 @@ Status BufferPool::flush_all() {
   return impl_->clean(pages);
 }
 
-Status BufferPool::restore_torn_pages(Lsn redo_start) { return impl_->restore_torn_pages(redo_start); }
+Status BufferPool::restore_torn_pages(Lsn redo_start) {
+  return impl_->restore_torn_pages(redo_start);
+}
 
 BufferStats BufferPool::stats() const {
   BufferStats stats;

@@ -32,7 +32,7 @@ enum class Hint : std::uint8_t {
 };
 
 struct BufferOptions {
-  std::size_t cache_bytes = std::size_t{256} << 20;  ///< hard limit for frames; at least frames_min pages
+  std::size_t cache_bytes = std::size_t{256} << 20;            ///< hard limit for frames; at least frames_min pages
   std::uint64_t redo_window_bytes = std::uint64_t{256} << 20;  ///< the cleaner keeps log end - oldest recLSN below
   bool use_hints = true;  ///< only tests switch it off, to show that the hints matter
 };
@@ -41,10 +41,10 @@ struct BufferOptions {
 inline constexpr std::size_t kFramesMin = 16;
 
 struct BufferStats {
-  std::uint64_t loads = 0;         ///< pages read from disk
+  std::uint64_t loads = 0;  ///< pages read from disk
   std::uint64_t evictions = 0;
   std::uint64_t pages_cleaned = 0;
-  std::uint64_t batches = 0;       ///< doublewrite batches
+  std::uint64_t batches = 0;  ///< doublewrite batches
   std::uint64_t frames = 0;
   std::uint64_t frames_free = 0;
   std::uint64_t frames_dirty = 0;
@@ -58,8 +58,8 @@ class BufferPool {
  public:
   /// `data` is the open data file; `doublewrite` the open doublewrite file (grown here if needed). Both
   /// outlive the pool. Starts no thread: the cleaner thread begins with start_cleaner().
-  static Result<std::unique_ptr<BufferPool>> open(File& data, File& doublewrite, const DatabaseId& database,
-                                                  Log& log, const RedoTable& redo, PageValidator validator,
+  static Result<std::unique_ptr<BufferPool>> open(File& data, File& doublewrite, const DatabaseId& database, Log& log,
+                                                  const RedoTable& redo, PageValidator validator,
                                                   const BufferOptions& options, Poison& poison);
   ~BufferPool();  ///< joins the cleaner; writes nothing
 

@@ -39,7 +39,6 @@ void BufferPool::Impl::wait_for_frames() {
   --waiting_for_frames_;
 }
 
-
 // --- The thread
 
 void BufferPool::Impl::start_cleaner() {
@@ -161,8 +160,7 @@ unsigned BufferPool::Impl::copy_batch(std::span<const std::uint32_t> pages, Lsn*
       entry.unlock_shared();
       continue;
     }
-    const MutableBytes copy =
-        area_.span().subspan(kDoublewriteHeaderBytes + copies_.size() * kPageBytes, kPageBytes);
+    const MutableBytes copy = area_.span().subspan(kDoublewriteHeaderBytes + copies_.size() * kPageBytes, kPageBytes);
     std::memcpy(copy.data(), frames_->bytes(number), kPageBytes);
     Frame& frame = (*frames_)[number];
     frame.next_rec_lsn.store(Frame::kClean, std::memory_order_relaxed);

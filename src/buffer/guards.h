@@ -39,9 +39,15 @@ class OptimisticGuard {
   }
   ~OptimisticGuard() = default;
 
-  explicit operator bool() const noexcept { return entry_ != nullptr; }
-  PageId id() const noexcept { return id_; }
-  Bytes page() const noexcept { return {bytes_, kPageBytes}; }
+  explicit operator bool() const noexcept {
+    return entry_ != nullptr;
+  }
+  PageId id() const noexcept {
+    return id_;
+  }
+  Bytes page() const noexcept {
+    return {bytes_, kPageBytes};
+  }
   /// True when the page is still what it was when this guard was made: what was read from page() until now
   /// is the page's content at one instant. (A shared holder does not disturb.)
   bool validate() const noexcept {

@@ -31,8 +31,7 @@ void pause_briefly() noexcept {
 }
 
 bool may_go_on(std::uint64_t word, bool for_exclusive) noexcept {
-  return for_exclusive ? Translation::holders_of(word) == 0
-                       : Translation::holders_of(word) < Translation::kSharedMax;
+  return for_exclusive ? Translation::holders_of(word) == 0 : Translation::holders_of(word) < Translation::kSharedMax;
 }
 
 }  // namespace

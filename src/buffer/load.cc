@@ -24,7 +24,8 @@ std::string page_name(const File& data, PageId id) {
 
 Status BufferPool::Impl::check_id(PageId id) const {
   const std::uint32_t count = page_count_.load(std::memory_order_acquire);
-  if (raw(id) < count) [[likely]] return {};
+  if (raw(id) < count) [[likely]]
+    return {};
   return Error(ErrorCode::kCorruption, page_name(data_, id) + " lies beyond the end of the file, which has " +
                                            std::to_string(count) + " pages");
 }
@@ -32,7 +33,8 @@ Status BufferPool::Impl::check_id(PageId id) const {
 /// The mark is written only if it is clear: readers of hot pages write nothing.
 void BufferPool::Impl::touch(Translation& entry, std::uint64_t place, Hint hint) noexcept {
   if (options_.use_hints && hint == Hint::kScan) return;
-  if ((place & Translation::kMark) != 0) [[likely]] return;
+  if ((place & Translation::kMark) != 0) [[likely]]
+    return;
   // Only of a page that is still where it was: an evicted one has no mark.
   entry.place.compare_exchange_strong(place, place | Translation::kMark, std::memory_order_relaxed);
 }
@@ -48,9 +50,9 @@ Status BufferPool::Impl::read_page(PageId id, std::byte* into, std::uint32_t* ch
   loads_.fetch_add(1, std::memory_order_relaxed);
   const std::uint64_t stored = page_header(Bytes(page)).checksum.get();
   if (stored != page_checksum(database_, id, page)) {
-    return Error(ErrorCode::kCorruption,
-                 page_name(data_, id) + (page_is_zero(page) ? " was never written" : " has a wrong checksum") +
-                     "; run `vaultgres check` on the database");
+    return Error(ErrorCode::kCorruption, page_name(data_, id) +
+                                             (page_is_zero(page) ? " was never written" : " has a wrong checksum") +
+                                             "; run `vaultgres check` on the database");
   }
   const std::uint64_t place = expected->place.load(std::memory_order_relaxed);
   if ((place & Translation::kChecksumKnown) != 0 && (place >> Translation::kPlaceShift) != stored) {
@@ -107,8 +109,8 @@ Result<LoadPin> BufferPool::Impl::fault(BufferPool* pool, PageId id, Hint hint) 
   frame.disk_checksum_known.store(true, std::memory_order_relaxed);
   frame.pins.store(1, std::memory_order_relaxed);
   const auto type = static_cast<PageType>(page_header(Bytes(frames_->bytes(spare), kPageBytes)).type.get());
-  frame.rounds.store(!options_.use_hints         ? std::uint8_t{0}
-                     : hint == Hint::kPinned     ? kPinnedRounds
+  frame.rounds.store(!options_.use_hints           ? std::uint8_t{0}
+                     : hint == Hint::kPinned       ? kPinnedRounds
                      : type == PageType::kInternal ? kInternalRounds
                                                    : std::uint8_t{0},
                      std::memory_order_relaxed);
@@ -171,8 +173,7 @@ bool BufferPool::Impl::try_evict(std::uint32_t number) noexcept {
   place = entry.place.load(std::memory_order_relaxed);
   if (frame.page.load(std::memory_order_relaxed) != page || (place & Translation::kResident) == 0 ||
       (place >> Translation::kPlaceShift) != number || frame.pins.load(std::memory_order_relaxed) != 0 ||
-      frame.rec_lsn.load(std::memory_order_relaxed) != Frame::kClean ||
-      frame.copied.load(std::memory_order_relaxed)) {
+      frame.rec_lsn.load(std::memory_order_relaxed) != Frame::kClean || frame.copied.load(std::memory_order_relaxed)) {
     entry.unlock_exclusive();
     return false;
   }

@@ -56,7 +56,8 @@ void MiniTxn::add(ExclusiveGuard& guard, PageOp op, Bytes payload) {
   part.bytes.set(static_cast<std::uint16_t>(payload.size()));
   part.op.set(raw(op));
   append_struct(record_, part);
-  changes_.push_back({&guard, op, static_cast<std::uint32_t>(record_.size()), static_cast<std::uint16_t>(payload.size())});
+  changes_.push_back(
+      {&guard, op, static_cast<std::uint32_t>(record_.size()), static_cast<std::uint16_t>(payload.size())});
   record_.insert(record_.end(), payload.begin(), payload.end());
 }
 
@@ -72,7 +73,9 @@ void MiniTxn::set_undo(UndoOp op, ObjectId object, Bytes key, Bytes value) {
   undo_.insert(undo_.end(), value.begin(), value.end());
 }
 
-ExclusiveGuard& MiniTxn::own(ExclusiveGuard&& guard) { return owned_.emplace_back(std::move(guard)); }
+ExclusiveGuard& MiniTxn::own(ExclusiveGuard&& guard) {
+  return owned_.emplace_back(std::move(guard));
+}
 
 Log::Appended MiniTxn::commit() {
   return commit([](const Log::Appended&) {});
@@ -91,8 +94,8 @@ Log::Appended MiniTxn::commit(FunctionRef<void(const Log::Appended&)> on_reserve
   for (const Change& change : changes_) {
     const RedoTable::Entry& entry = pool.redo_.find(raw(change.op));
     VG_CHECK(entry.apply != nullptr, "a page operation that nobody registered");
-    const Status applied =
-        entry.apply(change.guard->unlogged_bytes(), Bytes(record_).subspan(change.payload_offset, change.payload_bytes));
+    const Status applied = entry.apply(change.guard->unlogged_bytes(),
+                                       Bytes(record_).subspan(change.payload_offset, change.payload_bytes));
     VG_CHECK(applied.has_value(), "a page operation of our own does not apply");
   }
   const Log::Appended appended = log_.append(record_, [&](const Log::Appended& at) {

@@ -10,8 +10,7 @@ namespace vaultgres {
 
 void load_page_bytes(const std::byte* frame, std::byte* into) noexcept {
   for (std::size_t at = 0; at < kPageBytes; at += sizeof(std::uint64_t)) {
-    const std::uint64_t word =
-        __atomic_load_n(reinterpret_cast<const std::uint64_t*>(frame + at), __ATOMIC_ACQUIRE);
+    const std::uint64_t word = __atomic_load_n(reinterpret_cast<const std::uint64_t*>(frame + at), __ATOMIC_ACQUIRE);
     std::memcpy(into + at, &word, sizeof word);
   }
 }
@@ -26,8 +25,12 @@ void store_page_bytes(std::byte* frame, const std::byte* from) noexcept {
 
 #else
 
-void load_page_bytes(const std::byte* frame, std::byte* into) noexcept { std::memcpy(into, frame, kPageBytes); }
-void store_page_bytes(std::byte* frame, const std::byte* from) noexcept { std::memcpy(frame, from, kPageBytes); }
+void load_page_bytes(const std::byte* frame, std::byte* into) noexcept {
+  std::memcpy(into, frame, kPageBytes);
+}
+void store_page_bytes(std::byte* frame, const std::byte* from) noexcept {
+  std::memcpy(frame, from, kPageBytes);
+}
 
 #endif
 

@@ -31,7 +31,9 @@ Hole longest_hole(Bytes page) {
   return best;
 }
 
-Error bad(const char* what) { return Error(ErrorCode::kCorruption, std::string("a page image in the log ") + what); }
+Error bad(const char* what) {
+  return Error(ErrorCode::kCorruption, std::string("a page image in the log ") + what);
+}
 
 /// Content from `kBodyAt` on; the LSN stays.
 Status apply_image(MutableBytes page, Bytes payload) {

@@ -36,7 +36,8 @@ struct Translation {
   bool try_shared() noexcept {
     std::uint64_t word = latch.load(std::memory_order_relaxed);
     while (holders_of(word) < kSharedMax) {
-      if (latch.compare_exchange_weak(word, word + 1, std::memory_order_acquire, std::memory_order_relaxed)) return true;
+      if (latch.compare_exchange_weak(word, word + 1, std::memory_order_acquire, std::memory_order_relaxed))
+        return true;
     }
     return false;
   }

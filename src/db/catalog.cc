@@ -12,7 +12,9 @@ namespace vaultgres::internal {
 
 namespace {
 
-Tree catalog_tree(const Engine& engine) { return Tree(engine.trees, kCatalogObject, kCatalogRootPage); }
+Tree catalog_tree(const Engine& engine) {
+  return Tree(engine.trees, kCatalogObject, kCatalogRootPage);
+}
 
 Error no_such_map(std::string_view name) {
   return Error(ErrorCode::kNotFound, "there is no map \"" + std::string(name) + "\"");

@@ -115,7 +115,8 @@ class Checker {
         if (!*allocated) problem("the database", id, "is a system page, but its bitmap says that it is free");
         ++report_.pages_checked;
       } else if (owned && !*allocated) {
-        problem("the database", id, "belongs to object " + std::to_string(owner_[i]) + ", but its bitmap says that it is free");
+        problem("the database", id,
+                "belongs to object " + std::to_string(owner_[i]) + ", but its bitmap says that it is free");
       } else if (!owned && *allocated) {
         problem("the database", id, "is allocated, but nothing owns it");
       } else if (!owned) {
@@ -162,8 +163,9 @@ class Checker {
       page = PageId{overflow.next.get()};
     }
     if (ref.bytes != 0 && bytes != ref.bytes) {
-      problem(name, ref.head, "begins a large value of " + std::to_string(bytes) + " bytes that should have " +
-                                  std::to_string(ref.bytes));
+      problem(
+          name, ref.head,
+          "begins a large value of " + std::to_string(bytes) + " bytes that should have " + std::to_string(ref.bytes));
     }
     return {};
   }
@@ -239,8 +241,9 @@ Result<MapStats> Core::map_stats(std::string_view name) {
     stats.fan_out = static_cast<double>(children) / static_cast<double>(stats.internal_pages);
   }
   if (stats.entries > 0) {
-    stats.bytes_per_entry = static_cast<double>((stats.leaf_pages + stats.internal_pages + stats.overflow_pages) * kPageBytes) /
-                            static_cast<double>(stats.entries);
+    stats.bytes_per_entry =
+        static_cast<double>((stats.leaf_pages + stats.internal_pages + stats.overflow_pages) * kPageBytes) /
+        static_cast<double>(stats.entries);
   }
   return stats;
 }

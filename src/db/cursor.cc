@@ -18,12 +18,18 @@ constexpr unsigned kFirstBatch = 32;
 constexpr unsigned kGrowth = 4;
 constexpr unsigned kWholeLeaf = kPageBytes;
 
-int compare(Bytes a, std::string_view b) { return as_text(a).compare(b); }
+int compare(Bytes a, std::string_view b) {
+  return as_text(a).compare(b);
+}
 
 }  // namespace
 
-Bytes CursorState::key() const noexcept { return batch_.key(index_); }
-Bytes CursorState::value() const noexcept { return large_ ? as_bytes(large_value_) : batch_.value(index_); }
+Bytes CursorState::key() const noexcept {
+  return batch_.key(index_);
+}
+Bytes CursorState::value() const noexcept {
+  return large_ ? as_bytes(large_value_) : batch_.value(index_);
+}
 
 /// Both ends are looked at for every entry, whichever way the cursor goes.
 bool CursorState::inside(Bytes key) const noexcept {
@@ -71,8 +77,7 @@ Result<bool> CursorState::arrive(std::size_t at) {
   place = Place::kOn;
   if (!batch_.overflow(at)) return true;
   const Engine& engine = handle.core->engine();
-  VG_ASSIGN(const bool there,
-            get_entry(engine, handle.map->tree(engine), batch_.key(at), self, large_value_));
+  VG_ASSIGN(const bool there, get_entry(engine, handle.map->tree(engine), batch_.key(at), self, large_value_));
   if (!there) return step(batch_order_);
   large_ = true;
   return true;
@@ -185,9 +190,12 @@ Result<bool> Cursor::next() {
   if (state_->step_within_batch(ScanOrder::kForward)) return true;
   return move_cursor(*state_, false, [&]() -> Result<bool> {
     switch (state_->place) {
-      case Place::kBefore: return to_first(*state_);
-      case Place::kOn: return state_->step(ScanOrder::kForward);
-      case Place::kAfter: return false;
+      case Place::kBefore:
+        return to_first(*state_);
+      case Place::kOn:
+        return state_->step(ScanOrder::kForward);
+      case Place::kAfter:
+        return false;
     }
     return false;
   });
@@ -197,16 +205,25 @@ Result<bool> Cursor::prev() {
   if (state_->step_within_batch(ScanOrder::kBackward)) return true;
   return move_cursor(*state_, false, [&]() -> Result<bool> {
     switch (state_->place) {
-      case Place::kBefore: return false;
-      case Place::kOn: return state_->step(ScanOrder::kBackward);
-      case Place::kAfter: return to_last(*state_);
+      case Place::kBefore:
+        return false;
+      case Place::kOn:
+        return state_->step(ScanOrder::kBackward);
+      case Place::kAfter:
+        return to_last(*state_);
     }
     return false;
   });
 }
 
-bool Cursor::valid() const noexcept { return state_ != nullptr && state_->place == Place::kOn; }
-std::string_view Cursor::key() const noexcept { return valid() ? as_text(state_->key()) : std::string_view(); }
-std::string_view Cursor::value() const noexcept { return valid() ? as_text(state_->value()) : std::string_view(); }
+bool Cursor::valid() const noexcept {
+  return state_ != nullptr && state_->place == Place::kOn;
+}
+std::string_view Cursor::key() const noexcept {
+  return valid() ? as_text(state_->key()) : std::string_view();
+}
+std::string_view Cursor::value() const noexcept {
+  return valid() ? as_text(state_->value()) : std::string_view();
+}
 
 }  // namespace vaultgres

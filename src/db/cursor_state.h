@@ -17,7 +17,7 @@ struct CursorState {
     kAfter,   ///< behind the last entry of the range
   };
 
-  Result<bool> seek_forward(Bytes from);               ///< first entry with a key >= from
+  Result<bool> seek_forward(Bytes from);                   ///< first entry with a key >= from
   Result<bool> seek_backward(Bytes from, bool unbounded);  ///< last entry with a key < from
   Result<bool> step(ScanOrder order);
   /// The common step: to an entry that was copied out already. False: step() has to look.

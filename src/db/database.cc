@@ -134,7 +134,9 @@ Transaction::~Transaction() {
   if (active()) static_cast<void>(rollback().has_value());
 }
 
-bool Transaction::active() const noexcept { return state_ != nullptr && state_->open != nullptr; }
+bool Transaction::active() const noexcept {
+  return state_ != nullptr && state_->open != nullptr;
+}
 
 Result<Transaction> Database::begin() {
   return run_call(*core_, [&]() -> Result<Transaction> {
@@ -166,9 +168,13 @@ Status Transaction::State::end(std::optional<CommitMode> commit) {
 
 namespace internal {
 
-Database make_database(std::shared_ptr<Core> core) { return Database(std::move(core)); }
+Database make_database(std::shared_ptr<Core> core) {
+  return Database(std::move(core));
+}
 
-Error not_active() { return Error(ErrorCode::kInvalidArgument, "the transaction has ended; begin a new one"); }
+Error not_active() {
+  return Error(ErrorCode::kInvalidArgument, "the transaction has ended; begin a new one");
+}
 
 std::shared_ptr<OpenTransaction> Core::begin() {
   auto open = std::make_shared<OpenTransaction>();

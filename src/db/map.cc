@@ -31,7 +31,9 @@ Result<T> explained(const MapState& map, Result<T> result) {
   return result;
 }
 
-bool is_no_space(const Error& error) { return error.code() == ErrorCode::kNoSpace; }
+bool is_no_space(const Error& error) {
+  return error.code() == ErrorCode::kNoSpace;
+}
 
 /// Runs a change as a transaction of its own. One that finds no log space has changed nothing, and is tried again
 /// when a checkpoint has freed some.
@@ -94,7 +96,9 @@ Result<bool> read(const internal::MapHandle& handle, TxnId self, std::string_vie
 
 }  // namespace
 
-const std::string& Map::name() const noexcept { return handle_->map->name; }
+const std::string& Map::name() const noexcept {
+  return handle_->map->name;
+}
 
 Status Map::put(std::string_view key, std::string_view value) {
   VG_TRY(internal::check_key(key));
@@ -123,7 +127,9 @@ Result<bool> Map::erase(std::string_view key) {
   });
 }
 
-Result<bool> Map::get(std::string_view key, std::string& value) const { return read(*handle_, kNoTxn, key, value); }
+Result<bool> Map::get(std::string_view key, std::string& value) const {
+  return read(*handle_, kNoTxn, key, value);
+}
 
 Result<std::optional<std::string>> Map::get(std::string_view key) const {
   std::string value;

@@ -61,8 +61,8 @@ Error closed_error() {
 
 Result<std::shared_ptr<Core>> Core::open(CoreFiles files, Options options) {
   if (options.cache_bytes < kMinCacheBytes) {
-    return Error(ErrorCode::kInvalidArgument, "cache_bytes is " + std::to_string(options.cache_bytes) +
-                                                  "; it must be at least 2 MiB");
+    return Error(ErrorCode::kInvalidArgument,
+                 "cache_bytes is " + std::to_string(options.cache_bytes) + "; it must be at least 2 MiB");
   }
   if (options.flush_interval_ms < 1 || options.flush_interval_ms > 10000) {
     return Error(ErrorCode::kInvalidArgument, "flush_interval_ms must be 1 to 10,000");
@@ -95,8 +95,8 @@ Status Core::open_files() {
     }
     for (const std::string& name : names) {
       if (name != kNewDataName && name != kDoublewriteName && name != kLogName) {
-        return Error(ErrorCode::kInvalidArgument, "will not create a database in " + directory +
-                                                      ", which holds other files (" + name + ")");
+        return Error(ErrorCode::kInvalidArgument,
+                     "will not create a database in " + directory + ", which holds other files (" + name + ")");
       }
     }
     VG_TRY(create_files());
@@ -198,8 +198,8 @@ Status Core::start() {
 
   BufferOptions buffer_options;
   buffer_options.cache_bytes = options_.cache_bytes;
-  VG_ASSIGN(pool_, BufferPool::open(*data_, *doublewrite_, database, *log_, redo_, &validate_page, buffer_options,
-                                    poison_));
+  VG_ASSIGN(pool_,
+            BufferPool::open(*data_, *doublewrite_, database, *log_, redo_, &validate_page, buffer_options, poison_));
   versions_ = std::make_unique<VersionTable>(options_.cache_bytes / 8);
   space_ = std::make_unique<PageAllocator>(*pool_, *log_, *data_, poison_);
   make_engine(analysis_.next_txn);

@@ -20,6 +20,6 @@ namespace internal {
 Error not_active();
 /// The number under which a transaction reads the map's database.
 Result<TxnId> reader_id(const MapHandle& handle, const Transaction::State* state);
-}
+}  // namespace internal
 
 }  // namespace vaultgres

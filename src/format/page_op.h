@@ -17,18 +17,18 @@ enum class PageOp : std::uint8_t {
 
   kNodeInsert = 32,
   kNodeRemove = 33,
-  kNodeReplace = 34,    ///< a slot gets another value and flags
+  kNodeReplace = 34,  ///< a slot gets another value and flags
   kNodeSetGhost = 35,
-  kNodeTruncate = 36,   ///< a split's left half: fewer slots, new high fence and right sibling
-  kNodePurge = 37,      ///< several slots go
+  kNodeTruncate = 36,  ///< a split's left half: fewer slots, new high fence and right sibling
+  kNodePurge = 37,     ///< several slots go
 
   kHeapInsert = 64,
   kHeapUpdate = 65,
   kHeapRemove = 66,
   kHeapSetGhost = 67,
-  kHeapRelease = 68,    ///< rows give up the room that they do not use
-  kMapAppend = 72,      ///< a table's map lists one more page
-  kMapTruncate = 73,    ///< and now fewer
+  kHeapRelease = 68,  ///< rows give up the room that they do not use
+  kMapAppend = 72,    ///< a table's map lists one more page
+  kMapTruncate = 73,  ///< and now fewer
 
   kOverflowLink = 96,  ///< an overflow page gets its successor
 };

@@ -31,11 +31,12 @@ class RawFile {
   virtual ~RawFile() = default;
   virtual IoAttempt read(std::uint64_t offset, MutableBytes into) = 0;
   virtual IoAttempt write(std::uint64_t offset, Bytes from) = 0;
-  virtual int sync() = 0;                                            ///< fdatasync; errno or 0
-  virtual int truncate(std::uint64_t size) = 0;                      ///< errno or 0
+  virtual int sync() = 0;                                                ///< fdatasync; errno or 0
+  virtual int truncate(std::uint64_t size) = 0;                          ///< errno or 0
   virtual int allocate(std::uint64_t offset, std::uint64_t length) = 0;  ///< grow, zero-filled; errno or 0
-  virtual int size(std::uint64_t* bytes) = 0;                        ///< errno or 0
-  virtual int lock() = 0;  ///< exclusive, without waiting, dropped by the kernel with the process; EWOULDBLOCK when held
+  virtual int size(std::uint64_t* bytes) = 0;                            ///< errno or 0
+  virtual int
+  lock() = 0;  ///< exclusive, without waiting, dropped by the kernel with the process; EWOULDBLOCK when held
 };
 
 /// An open file. Owned by whoever opened it; thread-safe. Errors carry the path and the offset.

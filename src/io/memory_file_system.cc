@@ -21,17 +21,15 @@ class MemoryFileData {
     const std::shared_lock lock(mutex_);
     if (offset >= size_) return {};
     const std::size_t bytes = static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), size_ - offset));
-    for_chunks(offset, bytes, [&](std::byte* chunk, std::size_t at, std::size_t n) {
-      std::memcpy(into.data() + at, chunk, n);
-    });
+    for_chunks(offset, bytes,
+               [&](std::byte* chunk, std::size_t at, std::size_t n) { std::memcpy(into.data() + at, chunk, n); });
     return {bytes, 0};
   }
   IoAttempt write(std::uint64_t offset, Bytes from) {
     const std::unique_lock lock(mutex_);
     if (const int error = grow(offset + from.size()); error != 0) return {0, error};
-    for_chunks(offset, from.size(), [&](std::byte* chunk, std::size_t at, std::size_t n) {
-      std::memcpy(chunk, from.data() + at, n);
-    });
+    for_chunks(offset, from.size(),
+               [&](std::byte* chunk, std::size_t at, std::size_t n) { std::memcpy(chunk, from.data() + at, n); });
     return {from.size(), 0};
   }
   int resize(std::uint64_t size) {
@@ -157,6 +155,8 @@ class MemoryFileSystem final : public FileSystem {
 
 }  // namespace
 
-std::unique_ptr<FileSystem> make_memory_file_system() { return std::make_unique<MemoryFileSystem>(); }
+std::unique_ptr<FileSystem> make_memory_file_system() {
+  return std::make_unique<MemoryFileSystem>();
+}
 
 }  // namespace vaultgres

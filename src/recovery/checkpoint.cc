@@ -40,7 +40,8 @@ Status write_checkpoint(const Engine& engine, const TxnManager& manager, Superbl
   next.checkpoint = appended.address;
   next.durable = engine.log.durable();
   // Epochs that ended before everything that is needed are over.
-  std::erase_if(next.epochs, [&](const SuperblockState::Epoch& epoch) { return raw(epoch.end) != 0 && epoch.end <= keep; });
+  std::erase_if(next.epochs,
+                [&](const SuperblockState::Epoch& epoch) { return raw(epoch.end) != 0 && epoch.end <= keep; });
   if (Status written = superblocks.write(std::move(next)); !written) {
     engine.poison.set(written.error());
     return written;

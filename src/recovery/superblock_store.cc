@@ -11,7 +11,9 @@ namespace vaultgres {
 namespace {
 
 /// The copy that a sequence number goes to: they alternate.
-PageId page_of(std::uint64_t sequence) { return kSuperblockPages[sequence % 2]; }
+PageId page_of(std::uint64_t sequence) {
+  return kSuperblockPages[sequence % 2];
+}
 
 void encode(const SuperblockState& state, MutableBytes page) {
   std::memset(page.data(), 0, page.size());
@@ -73,8 +75,7 @@ Result<SuperblockState> decode(const File& data, PageId id, Bytes page) {
   }
   for (std::uint32_t i = 0; i < count; ++i) {
     const EpochEntry& entry = block.epochs[i];
-    state.epochs.push_back(
-        {entry.number.get(), entry.salt.get(), Lsn{entry.first.get()}, Lsn{entry.end.get()}});
+    state.epochs.push_back({entry.number.get(), entry.salt.get(), Lsn{entry.first.get()}, Lsn{entry.end.get()}});
     const auto& epoch = state.epochs.back();
     if (raw(epoch.first) % state.segment_bytes != 0) return bad(data, id, "a log epoch does not begin a segment");
     if (i > 0 && (epoch.number <= state.epochs[i - 1].number || epoch.first < state.epochs[i - 1].end)) {
@@ -90,11 +91,11 @@ Result<SuperblockState> decode(const File& data, PageId id, Bytes page) {
 Result<SuperblockStore> SuperblockStore::load(File& data) {
   VG_ASSIGN(AlignedBuffer page, AlignedBuffer::make(2 * kPageBytes));
   SuperblockStore store(data, std::move(page));
-  VG_ASSIGN(const std::size_t bytes, data.read_up_to(0, store.page_.span().first(
-                                         (2 * kPageBytes + kIoAlignment - 1) / kIoAlignment * kIoAlignment)));
+  VG_ASSIGN(const std::size_t bytes, data.read_up_to(0, store.page_.span().first((2 * kPageBytes + kIoAlignment - 1) /
+                                                                                 kIoAlignment * kIoAlignment)));
   if (bytes < 2 * kPageBytes) {
-    return Error(ErrorCode::kCorruption, data.path() + " is too short to be a Vaultgres data file (" +
-                                             std::to_string(bytes) + " bytes)");
+    return Error(ErrorCode::kCorruption,
+                 data.path() + " is too short to be a Vaultgres data file (" + std::to_string(bytes) + " bytes)");
   }
   Result<SuperblockState> copies[2] = {
       decode(data, kSuperblockPages[0], store.page_.span().first(kPageBytes)),
@@ -126,7 +127,9 @@ Result<SuperblockStore> SuperblockStore::create(File& data, const SuperblockStat
   return store;
 }
 
-Status SuperblockStore::rewrite() { return write_page(state_); }
+Status SuperblockStore::rewrite() {
+  return write_page(state_);
+}
 
 Status SuperblockStore::write(SuperblockState next) {
   next.sequence = state_.sequence + 1;

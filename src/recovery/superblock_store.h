@@ -18,8 +18,8 @@ namespace vaultgres {
 struct SuperblockState {
   DatabaseId database;
   std::uint64_t sequence = 0;
-  Lsn durable{0};         ///< everything below was durable when it was written
-  Lsn checkpoint{0};      ///< address of the checkpoint record; 0: the database was never finished
+  Lsn durable{0};     ///< everything below was durable when it was written
+  Lsn checkpoint{0};  ///< address of the checkpoint record; 0: the database was never finished
   Lsn redo_start{0};
   TxnId next_txn{1};
   ObjectId next_object = kFirstUserObject;

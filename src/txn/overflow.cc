@@ -37,7 +37,9 @@ RetiredRow chain_row(PageId head, ObjectId owner) {
   return row;
 }
 
-Bytes bytes_of(const RetiredRow& row) { return std::as_bytes(std::span(&row, 1)); }
+Bytes bytes_of(const RetiredRow& row) {
+  return std::as_bytes(std::span(&row, 1));
+}
 
 /// Adds to `mini` that the row `key` of `retired` says `row`; false when its leaf has no room.
 bool add_row(MiniTxn& mini, ExclusiveGuard& leaf, Bytes key, const RetiredRow& row) {
@@ -123,24 +125,25 @@ Result<BuiltChain> build_chain(const Engine& engine, Txn& txn, ObjectId owner, B
 Status read_chain(const Engine& engine, ObjectId owner, Bytes ref_bytes, std::string& value) {
   value.clear();
   if (ref_bytes.size() != sizeof(OverflowRef)) {
-    return Error(ErrorCode::kCorruption, "a large value of object " + std::to_string(raw(owner)) +
-                                             " has a reference of the wrong size");
+    return Error(ErrorCode::kCorruption,
+                 "a large value of object " + std::to_string(raw(owner)) + " has a reference of the wrong size");
   }
   OverflowRef ref;
   std::copy(ref_bytes.begin(), ref_bytes.end(), reinterpret_cast<std::byte*>(&ref));
   const std::uint64_t bytes = ref.bytes.get();
   PageId page{ref.head.get()};
   if (bytes / kOverflowPageBytes > engine.pool.page_count()) {
-    return Error(ErrorCode::kCorruption, "a large value of object " + std::to_string(raw(owner)) +
-                                             " claims to be longer than the data file");
+    return Error(ErrorCode::kCorruption,
+                 "a large value of object " + std::to_string(raw(owner)) + " claims to be longer than the data file");
   }
   value.reserve(bytes);
   while (value.size() < bytes) {
     VG_ASSIGN(page, read_chain_page(engine, owner, page, &value));
   }
   if (value.size() != bytes || page != kNoPage) {
-    return Error(ErrorCode::kCorruption, "a large value of object " + std::to_string(raw(owner)) + " that begins on page " +
-                                             std::to_string(ref.head.get()) + " does not end where it should");
+    return Error(ErrorCode::kCorruption, "a large value of object " + std::to_string(raw(owner)) +
+                                             " that begins on page " + std::to_string(ref.head.get()) +
+                                             " does not end where it should");
   }
   return {};
 }
@@ -162,7 +165,8 @@ Result<bool> free_chain_some(const Engine& engine, Bytes row_key, const RetiredR
   PageId next{row.page.get()};
   while (next != kNoPage && freed.size() < pages_max) {
     if (std::find(freed.begin(), freed.end(), next) != freed.end()) {
-      return Error(ErrorCode::kCorruption, "a large value's chain runs in a circle at page " + std::to_string(raw(next)));
+      return Error(ErrorCode::kCorruption,
+                   "a large value's chain runs in a circle at page " + std::to_string(raw(next)));
     }
     freed.push_back(next);
     VG_ASSIGN(next, read_chain_page(engine, owner, next, nullptr));

@@ -28,7 +28,9 @@ RetiredRow make_row(RetiredKind kind, PageId page, ObjectId object) {
   return row;
 }
 
-Bytes bytes_of(const RetiredRow& row) { return std::as_bytes(std::span(&row, 1)); }
+Bytes bytes_of(const RetiredRow& row) {
+  return std::as_bytes(std::span(&row, 1));
+}
 
 struct Found {
   std::string key;
@@ -44,8 +46,8 @@ Status read_rows(const Engine& engine, Bytes from, std::vector<Found>& rows, std
     for (unsigned slot = leaf.lower_bound(from).slot; slot < leaf.count(); ++slot) {
       const Bytes value = leaf.value(slot);
       if (value.size() != sizeof(RetiredRow)) continue;
-      Found found{std::string(as_text(Bytes(key).first(leaf.copy_key(slot, key)))), {},
-                  (leaf.flags(slot) & kSlotGhost) != 0};
+      Found found{
+          std::string(as_text(Bytes(key).first(leaf.copy_key(slot, key)))), {}, (leaf.flags(slot) & kSlotGhost) != 0};
       std::copy(value.begin(), value.end(), reinterpret_cast<std::byte*>(&found.row));
       rows.push_back(std::move(found));
     }
@@ -149,8 +151,8 @@ Status free_step(const Engine& engine, TxnManager& manager, const Found& found) 
       return only_root ? free_root(engine, key, page) : Status{};
     }
   }
-  return Error(ErrorCode::kCorruption, "a row of the system tree of retired pages is of unknown kind " +
-                                           std::to_string(found.row.kind.get()));
+  return Error(ErrorCode::kCorruption,
+               "a row of the system tree of retired pages is of unknown kind " + std::to_string(found.row.kind.get()));
 }
 
 }  // namespace

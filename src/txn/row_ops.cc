@@ -179,8 +179,8 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     claim_guard.arm();
   }
 
-  MiniTxn mini(engine.pool, engine.log, writer.txn != nullptr ? RecordKind::kUpdate : RecordKind::kSingle,
-               writer.id(), writer.txn != nullptr ? writer.txn->last() : kNoLsn);
+  MiniTxn mini(engine.pool, engine.log, writer.txn != nullptr ? RecordKind::kUpdate : RecordKind::kSingle, writer.id(),
+               writer.txn != nullptr ? writer.txn->last() : kNoLsn);
   PayloadBuffer payload;
   const bool remove = change.erase && !needs_entry;
   if (remove) {
@@ -235,8 +235,9 @@ Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& 
     if (!changed) continue;
     if (changed->outcome == Outcome::kTableFull) {
       if (++full > kFullWaitsMax) {
-        return Error(ErrorCode::kTooLarge, "the transactions in flight have changed more keys than the cache has "
-                                           "room to remember; commit in smaller steps or open with a larger cache");
+        return Error(ErrorCode::kTooLarge,
+                     "the transactions in flight have changed more keys than the cache has "
+                     "room to remember; commit in smaller steps or open with a larger cache");
       }
       VG_TRY(engine.log.flush(engine.log.filled()));  // what waited only to be durable can go now
       manager.drop_versions();
@@ -250,8 +251,12 @@ Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& 
   }
 }
 
-Error duplicate() { return Error(ErrorCode::kDuplicateKey, "the key is there already"); }
-Error absent() { return Error(ErrorCode::kNotFound, "there is no entry with this key"); }
+Error duplicate() {
+  return Error(ErrorCode::kDuplicateKey, "the key is there already");
+}
+Error absent() {
+  return Error(ErrorCode::kNotFound, "there is no entry with this key");
+}
 
 /// Marks the key of a transaction's earlier claim as a ghost, or not, for the collector.
 void note_ghost(Txn& txn, const Tree& tree, Bytes key, bool ghost) {
@@ -266,8 +271,8 @@ void note_ghost(Txn& txn, const Tree& tree, Bytes key, bool ghost) {
 
 }  // namespace
 
-Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree, Bytes key,
-                 Bytes value, PutMode mode) {
+Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree, Bytes key, Bytes value,
+                 PutMode mode) {
   Writer writer{txn.status(), &txn};
   Change change{.key = key, .value = value, .mode = mode};
   OverflowRef ref{};
@@ -291,8 +296,7 @@ Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree
   return {};
 }
 
-Result<bool> erase_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree,
-                         Bytes key) {
+Result<bool> erase_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree, Bytes key) {
   Writer writer{txn.status(), &txn};
   VG_ASSIGN(const Changed changed, change_entry(engine, manager, writer, tree, Change{.key = key, .erase = true}));
   if (changed.outcome == Outcome::kAbsent) {
@@ -338,12 +342,11 @@ Status finish_single(const Engine& engine, TxnManager& manager, const Tree& tree
 
 }  // namespace
 
-Status put_single(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key, Bytes value,
-                  PutMode put_mode, CommitMode commit) {
+Status put_single(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key, Bytes value, PutMode put_mode,
+                  CommitMode commit) {
   const auto as_transaction = [&] {
-    return in_transaction(manager, commit, [&](Txn& txn) {
-      return put_entry(engine, manager, txn, tree, key, value, put_mode);
-    });
+    return in_transaction(manager, commit,
+                          [&](Txn& txn) { return put_entry(engine, manager, txn, tree, key, value, put_mode); });
   };
   if (value.size() > kInlineValueBytesMax) return as_transaction();
   Writer writer;
@@ -356,14 +359,12 @@ Status put_single(const Engine& engine, TxnManager& manager, const Tree& tree, B
   return {};
 }
 
-Result<bool> erase_single(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key,
-                          CommitMode commit) {
+Result<bool> erase_single(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key, CommitMode commit) {
   Writer writer;
   const Change change{.key = key, .erase = true};
   VG_ASSIGN(const Changed changed, change_entry(engine, manager, writer, tree, change));
   if (changed.outcome == Outcome::kNeedsTransaction) {
-    return in_transaction(manager, commit,
-                          [&](Txn& txn) { return erase_entry(engine, manager, txn, tree, key); });
+    return in_transaction(manager, commit, [&](Txn& txn) { return erase_entry(engine, manager, txn, tree, key); });
   }
   VG_TRY(finish_single(engine, manager, tree, change, writer, changed, commit));
   return changed.outcome == Outcome::kDone;

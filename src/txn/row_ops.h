@@ -20,18 +20,16 @@ enum class PutMode : std::uint8_t {
 };
 
 /// Puts one entry within `txn`. Waits for another writer of the key. [no latch held]
-Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree, Bytes key,
-                 Bytes value, PutMode mode = PutMode::kUpsert);
+Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree, Bytes key, Bytes value,
+                 PutMode mode = PutMode::kUpsert);
 /// Erases one entry within `txn`; false when there was none.
-Result<bool> erase_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree,
-                         Bytes key);
+Result<bool> erase_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree, Bytes key);
 
 /// The same as transactions of their own, committed when they return: one log record each where the value
 /// is inline.
-Status put_single(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key, Bytes value,
-                  PutMode mode, CommitMode commit);
-Result<bool> erase_single(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key,
-                          CommitMode commit);
+Status put_single(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key, Bytes value, PutMode mode,
+                  CommitMode commit);
+Result<bool> erase_single(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key, CommitMode commit);
 
 /// The visible value of `key`, or false. `value` is overwritten. `self`: the reader's own transaction.
 Result<bool> get_entry(const Engine& engine, const Tree& tree, Bytes key, TxnId self, std::string& value);

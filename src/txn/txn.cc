@@ -18,7 +18,7 @@ namespace {
 /// So many keys left behind are worth a look at what can be dropped.
 constexpr std::size_t kLeftMany = 256;
 constexpr std::uint64_t kEndRecordLogBytes = log_bytes_for(sizeof(RecordHeader)) + kLogBlockBytes;
-}
+}  // namespace
 
 Status wait_for_holder(const Engine& engine, const TxnStatus& holder) {
   if (holder.wait_finished(std::chrono::steady_clock::now() + engine.lock_timeout)) return {};

@@ -64,9 +64,8 @@ Result<Lsn> undo_record(const Engine& engine, Txn& txn, Bytes bytes) {
   }
   const std::optional<Tree> tree = engine.find_tree(undo.object);
   if (!tree) {
-    return Error(ErrorCode::kCorruption, "transaction " + std::to_string(raw(record.txn())) +
-                                             " changed object " + std::to_string(raw(undo.object)) +
-                                             ", which the catalog does not know");
+    return Error(ErrorCode::kCorruption, "transaction " + std::to_string(raw(record.txn())) + " changed object " +
+                                             std::to_string(raw(undo.object)) + ", which the catalog does not know");
   }
   for (;;) {
     LogSpace log_space(engine.log);

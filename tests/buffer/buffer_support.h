@@ -17,11 +17,14 @@ inline constexpr PageOp kFill{200};
 
 inline Status apply_fill(MutableBytes page, Bytes payload) {
   page_header(page).type.set(static_cast<std::uint8_t>(PageType::kHeap));
-  for (std::size_t at = kPageHeaderBytes; at + 8 <= kPageBytes; at += 8) std::memcpy(page.data() + at, payload.data(), 8);
+  for (std::size_t at = kPageHeaderBytes; at + 8 <= kPageBytes; at += 8)
+    std::memcpy(page.data() + at, payload.data(), 8);
   return {};
 }
 
-inline std::uint64_t number_on(Bytes page) { return load_little<std::uint64_t>(page.data() + kPageHeaderBytes); }
+inline std::uint64_t number_on(Bytes page) {
+  return load_little<std::uint64_t>(page.data() + kPageHeaderBytes);
+}
 
 /// True when all words of the body say the same: the page is not torn.
 inline bool is_whole(Bytes page) {
@@ -60,8 +63,8 @@ class PoolWorld {
     EXPECT_TRUE(log_->reserve(fresh ? 16 << 20 : 128 << 10));
     BufferOptions options;
     options.cache_bytes = frames * kPageBytes;
-    pool_ = *BufferPool::open(*data_, *doublewrite_, database_, *log_, redo_,
-                              [](PageId, Bytes) -> Status { return {}; }, options, poison_);
+    pool_ = *BufferPool::open(
+        *data_, *doublewrite_, database_, *log_, redo_, [](PageId, Bytes) -> Status { return {}; }, options, poison_);
   }
 
   BufferPool& pool() { return *pool_; }

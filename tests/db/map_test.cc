@@ -58,8 +58,9 @@ TEST_F(MapTest, ValuesOfAllSizesAroundTheInlineLimit) {
   TestRandom random;
   Content expected;
   const std::size_t page = kPageBytes;
-  for (const std::size_t bytes : {std::size_t{0}, kInlineValueBytesMax - 1, kInlineValueBytesMax, kInlineValueBytesMax + 1,
-                                  page - 33, page - 32, page - 31, page, 2 * page, 10 * page + 7}) {
+  for (const std::size_t bytes :
+       {std::size_t{0}, kInlineValueBytesMax - 1, kInlineValueBytesMax, kInlineValueBytesMax + 1, page - 33, page - 32,
+        page - 31, page, 2 * page, 10 * page + 7}) {
     const std::string key = "k" + std::to_string(bytes);
     expected[key] = random.bytes(bytes);
     ASSERT_OK(map_.put(key, expected[key]));
@@ -161,7 +162,8 @@ TEST_F(MapTest, ObjectsAreCreatedListedRenamedAndDropped) {
   ASSERT_OK(db_.create_map("m"));
   EXPECT_ERROR(kAlreadyExists, db_.rename_map("m", "n"));
   EXPECT_EQ(db_.maps()->size(), 2u);
-  for (int i = 0; i < 3000; ++i) ASSERT_OK(map_.put("k" + std::to_string(i), std::string(i % 50 == 0 ? 3000 : 30, 'v')));
+  for (int i = 0; i < 3000; ++i)
+    ASSERT_OK(map_.put("k" + std::to_string(i), std::string(i % 50 == 0 ? 3000 : 30, 'v')));
   ASSERT_OK(db_.drop_map("n"));
   EXPECT_ERROR(kNotFound, map_.get("k"));
   EXPECT_ERROR(kNotFound, map_.put("k", "v"));

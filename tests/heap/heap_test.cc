@@ -210,6 +210,11 @@ TEST(Heap, ReaderNoticesChangesOfBodyAndHome) {
   EXPECT_EQ(seen, (std::vector<std::string>{"first body"}));
   read_while([&] { space.move(heap, home, "second body"); });
   EXPECT_EQ(seen, (std::vector<std::string>{"first body", "second body"}));
+  const Tid body_tid = space.link_of(heap, home);
+  read_while(
+      [&] { space.set_overflow(heap, body_tid, std::string(as_text(encode_tid(home))) + std::string(16, 'o')); });
+  EXPECT_EQ(seen, (std::vector<std::string>{"second body", std::string(16, 'o')}));
+  space.move(heap, home, "second body");
   read_while([&] { space.set_ghost(heap, home, true); });
   EXPECT_EQ(seen, (std::vector<std::string>{"second body", "ghost second body"}));
   // One that loses every race takes latches in the end.
@@ -252,12 +257,7 @@ TEST(Heap, FreeSpillsOverflowFirst) {
   must(heap.pages(0, [&](std::uint32_t number, PageId id) {
     if (number % 3 != 0) return true;
     with_overflow.insert(id);
-    LogSpace log_space(*space.log);
-    must(log_space.reserve(Heap::log_bytes_of_change(kInlineRowBytesMax)));
-    ExclusiveGuard page = must(heap.latch(id));
-    PayloadBuffer payload;
-    encode_heap_update(payload, 1, {HeapKind::kRow, false, true}, as_bytes(std::string(16, 'o')));
-    space.commit({{&page, PageOp::kHeapUpdate, &payload}});
+    space.set_overflow(heap, {id, 1}, std::string(16, 'o'));
     return true;
   }));
   const auto spill = [&](PageId id) -> Status {

@@ -128,6 +128,21 @@ class TableSpace {
     encode_heap_set_ghost(payload, tid.slot, ghost);
     commit({{&page, PageOp::kHeapSetGhost, &payload}});
   }
+  /// The row of a slot becomes a reference to an overflow chain, in place.
+  void set_overflow(const Heap& heap, Tid tid, std::string_view content) {
+    LogSpace log_space(*log);
+    must(log_space.reserve(Heap::log_bytes_of_change(kHeapContentBytesMax)));
+    ExclusiveGuard page = must(heap.latch(tid.page));
+    const HeapKind kind = HeapPageView(page.page()).slot(tid.slot).state.kind;
+    PayloadBuffer payload;
+    encode_heap_update(payload, tid.slot, {kind, false, true}, as_bytes(content));
+    commit({{&page, PageOp::kHeapUpdate, &payload}});
+  }
+  Tid link_of(const Heap& heap, Tid home) {
+    Tid link;
+    must(heap.read(home.page, [&](const HeapPageView& view) { link = view.slot(home.slot).link(); }));
+    return link;
+  }
   /// Moves the row of a home slot to another page; its new place.
   Tid move(const Heap& heap, Tid home, std::string_view row) {
     LogSpace log_space(*log);

@@ -60,15 +60,15 @@ std::optional<ErrorCode> test_code(const Result<T>& result) {
   return result.error().code();
 }
 
-#define ASSERT_OK(expression)                                                                             \
-  if (const auto vg_status = ::vaultgres::test_text((expression)); vg_status.empty()) {                   \
-  } else                                                                                                  \
+#define ASSERT_OK(expression)                                                           \
+  if (const auto vg_status = ::vaultgres::test_text((expression)); vg_status.empty()) { \
+  } else                                                                                \
     FAIL() << #expression << ": " << vg_status
 
-#define EXPECT_ERROR(code_, expression)                                                                   \
-  if (const auto vg_error = ::vaultgres::test_code((expression)); vg_error == ErrorCode::code_) {         \
-  } else                                                                                                  \
-    ADD_FAILURE() << #expression << (vg_error ? " gave another error: " : " succeeded ")                  \
+#define EXPECT_ERROR(code_, expression)                                                           \
+  if (const auto vg_error = ::vaultgres::test_code((expression)); vg_error == ErrorCode::code_) { \
+  } else                                                                                          \
+    ADD_FAILURE() << #expression << (vg_error ? " gave another error: " : " succeeded ")          \
                   << (vg_error ? error_code_name(*vg_error) : "")
 
 }  // namespace vaultgres
