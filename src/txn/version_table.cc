@@ -214,7 +214,7 @@ struct alignas(64) Shard {
     entries.store(count + 1, std::memory_order_relaxed);
     return true;
   }
-  Entry* unlink(Entry** link) noexcept {
+  Entry* take_out(Entry** link) noexcept {
     Entry* entry = *link;
     *link = entry->next;
     entries.store(entries.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
@@ -281,7 +281,7 @@ struct VersionTable::Impl {
   }
 
   void remove(Shard& shard, Entry** link, Removed& removed) noexcept {
-    removed.entry = shard.unlink(link);
+    removed.entry = shard.take_out(link);
     std::size_t bytes = removed.entry->memory_bytes();
     for (Version* version = removed.entry->older; version != nullptr; version = version->older) {
       bytes += version->memory_bytes();
