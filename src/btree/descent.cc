@@ -31,6 +31,22 @@ unsigned slot_towards(const NodeView& node, const Tree::Target& target) {
   return 0;
 }
 
+constexpr char kWrongFences[] = "its fences do not cover a key that its parent leads there";
+
+/// What the fences say against what the parents said: a stale page shows here.
+bool leaf_fits(const NodeView& leaf, const Tree::Target& target) {
+  switch (target.kind) {
+    case Tree::Target::Kind::kCovering:
+      return leaf.covers(target.key);
+    case Tree::Target::Kind::kBelow:  // low < key <= high
+      return as_text(leaf.low_fence()) < as_text(target.key) &&
+             (!leaf.has_high_fence() || as_text(target.key) <= as_text(leaf.high_fence()));
+    case Tree::Target::Kind::kLast:
+      return !leaf.has_high_fence();
+  }
+  return false;
+}
+
 /// Pages that a latched descent had to load; they stay resident until it has arrived.
 using Pins = std::vector<LoadPin>;
 
@@ -74,8 +90,10 @@ Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void
     const NodeView view(node.page());
     const unsigned level = view.level();
     if (level == 0) {
+      const bool fits = leaf_fits(view, target);
       visit(view);
-      return node.validate() ? Attempt::kDone : Attempt::kLostRace;
+      if (!node.validate()) return Attempt::kLostRace;
+      return fits ? Result<Attempt>(Attempt::kDone) : damaged(node.id(), kWrongFences);
     }
     const PageId child = view.child(slot_towards(view, target));
     if (!node.validate()) return Attempt::kLostRace;
@@ -113,6 +131,7 @@ Status Tree::read_leaf_latched(const Target& target, FunctionRef<void(const Node
       node = *std::move(next);
     }
     if (missing == kNoPage) {
+      if (!leaf_fits(NodeView(node.page()), target)) return damaged(node.id(), kWrongFences);
       visit(NodeView(node.page()));
       return {};
     }
@@ -189,8 +208,7 @@ Result<Tree::Attempt> Tree::try_latch_path(Bytes key, unsigned level, Parent par
   path.slot = slot;
   // The upgrade proves that the node did not change since it was read under a valid parent; its fences say
   // the same without the parent.
-  if (!NodeView(path.node.page()).covers(key))
-    return damaged(path.node.id(), "its fences do not cover a key that its parent leads there");
+  if (!NodeView(path.node.page()).covers(key)) return damaged(path.node.id(), kWrongFences);
   return Attempt::kDone;
 }
 
@@ -248,7 +266,7 @@ Result<Tree::WritePath> Tree::latch_path_latched(Bytes key, unsigned level, Pare
     if (missing == kNoPage) {
       if (parent == Parent::kNo) path.parent.release();
       if (!NodeView(path.node.page()).covers(key)) {
-        return damaged(path.node.id(), "its fences do not cover a key that its parent leads there");
+        return damaged(path.node.id(), kWrongFences);
       }
       return path;
     }

@@ -30,6 +30,17 @@ std::array<std::byte, 4> child_value(PageId id) {
   return value;
 }
 
+/// Does a node say of itself what its parent says of it? A stale page, or a forged one, shows here.
+bool fences_match(const NodeView& parent, unsigned slot, const NodeView& node) {
+  std::array<std::byte, kKeyBytesMax> key;
+  const auto separator = [&](unsigned at) { return as_text(Bytes(key).first(parent.copy_key(at, key))); };
+  if (as_text(node.low_fence()) != separator(slot)) return false;
+  if (slot + 1 < parent.count()) return node.has_high_fence() && as_text(node.high_fence()) == separator(slot + 1);
+  return node.has_high_fence() == parent.has_high_fence() && as_text(node.high_fence()) == as_text(parent.high_fence());
+}
+
+constexpr char kNotAsItsParentSays[] = "its fences differ from its parent's separators";
+
 /// A node is worth merging when it is less than a quarter full.
 bool underfull(const NodeView& node) {
   return node.used_bytes() < NodeView::capacity_bytes() / 4;
@@ -69,10 +80,16 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
 
     const SplitPoint point = choose_split(node, node.lower_bound(key).slot, key_bytes + value_bytes);
     const Bytes separator(point.separator, point.separator_bytes);
-    const bool is_root = node.is_root();
+    const bool is_root = path.node.id() == root_;
+    if (node.is_root() != is_root) return damaged(path.node.id(), "its root flag is wrong");
+    if (!is_root && !fences_match(NodeView(path.parent.page()), path.slot, node)) {
+      return damaged(path.node.id(), kNotAsItsParentSays);
+    }
     if (!is_root && !NodeView(path.parent.page()).has_room(separator.size(), sizeof(std::uint32_t))) {
       const std::size_t separator_bytes = separator.size();
       path = WritePath{};
+      pages.release();
+      frames.release();  // nobody waits for frames with some in hand
       VG_TRY(split(key, level + 1, separator_bytes, sizeof(std::uint32_t)));
       continue;
     }
@@ -131,9 +148,16 @@ Status Tree::merge(Bytes key, unsigned level) const {
     }
     const NodeView parent(path.parent.page());
     if (parent.count() < 2) return {};
+    if (!fences_match(parent, path.slot, NodeView(path.node.page()))) {
+      return damaged(path.node.id(), kNotAsItsParentSays);
+    }
     // Pages are latched left before right. The parent's exclusive latch keeps others from changing which
     // children these are while the node's own latch is given up.
     unsigned right_slot = path.slot + 1;
+    const PageId neighbour = parent.child(right_slot < parent.count() ? right_slot : path.slot - 1);
+    if (neighbour == path.node.id() || neighbour == path.parent.id()) {
+      return damaged(path.parent.id(), "leads to one page by two separators");
+    }
     ExclusiveGuard left;
     ExclusiveGuard right;
     PageId missing = kNoPage;
@@ -171,6 +195,9 @@ Status Tree::merge(Bytes key, unsigned level) const {
     const NodeView right_view(right.page());
     VG_TRY(check_child(left_view, level, left.id()));
     VG_TRY(check_child(right_view, level, right.id()));
+    if (!fences_match(parent, right_slot - 1, left_view) || !fences_match(parent, right_slot, right_view)) {
+      return damaged(left.id(), kNotAsItsParentSays);
+    }
     if (left_view.right() != right.id()) return damaged(left.id(), "its right sibling is not its parent's next child");
     PageBuffer image;
     if (!build_merged(image, left_view, right_view)) return {};
@@ -301,6 +328,7 @@ Result<bool> Tree::free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> 
       if (view.count() == 0) continue;
       child_id = view.child(view.count() - 1);
     }
+    if (child_id == parent_id) return damaged(parent_id, "leads to itself");
     VG_ASSIGN(LoadPin pin, context_->pool.load(child_id, Hint::kScan));
     VG_ASSIGN(auto bitmap_pins, context_->space.load_bitmaps(std::span(&child_id, 1)));
     VG_ASSIGN(ExclusiveGuard parent, context_->pool.exclusive(parent_id, Hint::kScan));

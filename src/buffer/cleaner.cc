@@ -106,6 +106,9 @@ std::vector<std::uint32_t> BufferPool::Impl::dirty_pages(std::uint64_t rec_lsn_b
     if (page != raw(kNoPage)) pages.push_back(page);
   }
   std::sort(pages.begin(), pages.end());
+  // A page may have moved to a frame that the scan had yet to see; twice in one batch it would be called clean
+  // although it was changed in between.
+  pages.erase(std::unique(pages.begin(), pages.end()), pages.end());
   return pages;
 }
 

@@ -37,12 +37,14 @@ struct MapState {
 struct MapHandle {
   std::shared_ptr<Core> core;
   std::shared_ptr<MapState> map;
+  std::string name;  ///< by which it was opened
 };
 
 /// An open transaction of the public API.
 struct OpenTransaction {
   std::unique_ptr<Txn> txn;  ///< null once it has ended
-  bool broken = false;       ///< a call failed half-way: only rollback is left
+  TxnId id{};
+  bool broken = false;  ///< a call failed half-way: only rollback is left
   std::vector<std::shared_ptr<MapState>> written;
 };
 
@@ -91,6 +93,8 @@ class Core : public std::enable_shared_from_this<Core> {
 
   // open.cc
   Status open_files();
+  static Result<std::shared_ptr<Core>> open_core(std::shared_ptr<Core> core);
+  Status refuse_orphaned_log();
   Status create_files();
   Status start();
   Status format();
@@ -145,6 +149,8 @@ class Core : public std::enable_shared_from_this<Core> {
   bool stopping_ = false;
   std::thread maintenance_;
   std::mutex say_mutex_;
+  bool opened_ = false;  ///< recovery is through
+  std::mutex close_mutex_;
   std::atomic<bool> closed_{false};
 };
 

@@ -142,6 +142,9 @@ Result<bool> move_cursor(CursorState& state, bool is_seek, Move&& move) {
     VG_TRY(state.handle.core->engine().poison.check());
     return move();
   });
+  if (!moved && moved.error().code() == ErrorCode::kCorruption && state.handle.map->dropped.load()) {
+    moved = Error(ErrorCode::kNotFound, "the map \"" + state.handle.map->name + "\" was dropped");
+  }
   if (!moved) {
     state.place = Place::kBefore;
     state.error = moved.error();
@@ -173,7 +176,7 @@ Result<bool> Cursor::last() {
 
 Result<bool> Cursor::seek(std::string_view key) {
   return move_cursor(*state_, true, [&]() -> Result<bool> {
-    if (state_->range.from && key < *state_->range.from) return to_first(*state_);
+    if (state_->range.from && key <= *state_->range.from) return to_first(*state_);
     return state_->seek_forward(as_bytes(key));
   });
 }

@@ -63,14 +63,14 @@ Status Database::close() {
 Result<Map> Database::create_map(std::string_view name) {
   return run_call(*core_, [&]() -> Result<Map> {
     VG_ASSIGN(auto state, core_->create_map(name));
-    return Map(std::make_shared<internal::MapHandle>(internal::MapHandle{core_, std::move(state)}));
+    return Map(std::make_shared<internal::MapHandle>(internal::MapHandle{core_, std::move(state), std::string(name)}));
   });
 }
 
 Result<Map> Database::open_map(std::string_view name) {
   return run_call(*core_, [&]() -> Result<Map> {
     VG_ASSIGN(auto state, core_->find_map(name));
-    return Map(std::make_shared<internal::MapHandle>(internal::MapHandle{core_, std::move(state)}));
+    return Map(std::make_shared<internal::MapHandle>(internal::MapHandle{core_, std::move(state), std::string(name)}));
   });
 }
 
@@ -96,12 +96,12 @@ Result<std::vector<MapInfo>> Database::maps() {
 }
 
 Status Database::sync() {
-  return run_call(*core_, [&] { return core_->engine().log.flush(core_->engine().log.filled()); });
+  return run_call(*core_, [&] { return core_->engine().log.flush(core_->engine().log.end()); });
 }
 
 Status Database::checkpoint() {
   return run_call(*core_, [&]() -> Status {
-    VG_TRY(core_->engine().log.flush(core_->engine().log.filled()));
+    VG_TRY(core_->engine().log.flush(core_->engine().log.end()));
     VG_TRY(core_->engine().pool.flush_all());
     return core_->checkpoint();
   });
@@ -179,6 +179,7 @@ Error not_active() {
 std::shared_ptr<OpenTransaction> Core::begin() {
   auto open = std::make_shared<OpenTransaction>();
   open->txn = txns_->begin();
+  open->id = open->txn->id();
   const std::lock_guard lock(open_mutex_);
   open_.insert(open);
   return open;

@@ -20,17 +20,6 @@ Error dropped(const MapState& map) {
   return Error(ErrorCode::kNotFound, "the map \"" + map.name + "\" was dropped");
 }
 
-/// An error met on pages of a map that was dropped meanwhile says just that.
-Error explained(const MapState& map, const Error& error) {
-  return map.dropped.load() && error.code() == ErrorCode::kCorruption ? dropped(map) : error;
-}
-
-template <class T>
-Result<T> explained(const MapState& map, Result<T> result) {
-  if (!result) return explained(map, result.error());
-  return result;
-}
-
 bool is_no_space(const Error& error) {
   return error.code() == ErrorCode::kNoSpace;
 }
@@ -77,8 +66,9 @@ auto change_within(const internal::MapHandle& handle, Transaction::State* state,
       handle.map->open_writers.fetch_add(1);
     }
     open.broken = true;  // unless the call comes back
+    const Lsn before = open.txn->last();
     Answer answer = change(*open.txn, handle.map->tree(handle.core->engine()));
-    open.broken = !answer && !harmless(answer.error().code());
+    open.broken = !answer && !harmless(answer.error().code()) && open.txn->last() != before;
     if (!answer && is_no_space(answer.error())) handle.core->make_log_room();  // for the next try
     return answer;
   });
@@ -90,14 +80,17 @@ Result<bool> read(const internal::MapHandle& handle, TxnId self, std::string_vie
     if (handle.map->dropped.load()) return dropped(*handle.map);
     const Engine& engine = handle.core->engine();
     VG_TRY(engine.poison.check());
-    return explained(*handle.map, get_entry(engine, handle.map->tree(engine), as_bytes(key), self, value));
+    Result<bool> found = get_entry(engine, handle.map->tree(engine), as_bytes(key), self, value);
+    // A tree that is being taken apart answers anything.
+    if (handle.map->dropped.load()) return dropped(*handle.map);
+    return found;
   });
 }
 
 }  // namespace
 
 const std::string& Map::name() const noexcept {
-  return handle_->map->name;
+  return handle_->name;
 }
 
 Status Map::put(std::string_view key, std::string_view value) {
@@ -230,9 +223,8 @@ Result<TxnId> internal::reader_id(const MapHandle& handle, const Transaction::St
   if (state->core != handle.core) {
     return Error(ErrorCode::kInvalidArgument, "the transaction and the map belong to different databases");
   }
-  const std::shared_ptr<OpenTransaction>& open = state->open;
-  if (open->txn == nullptr) return closed_error();
-  return open->txn->id();
+  if (handle.core->is_closed()) return closed_error();
+  return state->open->id;
 }
 
 }  // namespace vaultgres

@@ -1,6 +1,7 @@
 // Opening a database: files, lock, creation, recovery, background work; and closing it.
 #include <algorithm>
 #include <random>
+#include <system_error>
 
 #include "base/try.h"
 #include "buffer/page_image.h"
@@ -68,6 +69,16 @@ Result<std::shared_ptr<Core>> Core::open(CoreFiles files, Options options) {
     return Error(ErrorCode::kInvalidArgument, "flush_interval_ms must be 1 to 10,000");
   }
   std::shared_ptr<Core> core(new Core(std::move(files), std::move(options)));
+  try {
+    return open_core(std::move(core));
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kOutOfMemory, "no memory to open the database");
+  } catch (const std::system_error& e) {  // a thread that cannot be started
+    return Error(ErrorCode::kOutOfMemory, std::string("opening the database: ") + e.what());
+  }
+}
+
+Result<std::shared_ptr<Core>> Core::open_core(std::shared_ptr<Core> core) {
   Status started = core->open_files();
   if (started) started = core->start();
   if (!started) {
@@ -93,6 +104,7 @@ Status Core::open_files() {
     if (!options_.create_if_missing) {
       return Error(ErrorCode::kNotFound, "there is no database in " + directory);
     }
+    VG_TRY(refuse_orphaned_log());
     for (const std::string& name : names) {
       if (name != kNewDataName && name != kDoublewriteName && name != kLogName) {
         return Error(ErrorCode::kInvalidArgument,
@@ -114,6 +126,18 @@ Status Core::open_files() {
   return {};
 }
 
+/// Segments are made after the data file has its name: without it, somebody has lost or moved it.
+Status Core::refuse_orphaned_log() {
+  FileSystem& fs = *files_.files;
+  const std::string log_directory = files_.directory + "/" + kLogName;
+  VG_ASSIGN(const bool there, fs.exists(log_directory));
+  if (!there) return {};
+  VG_ASSIGN(const std::vector<std::string> segments, fs.list(log_directory));
+  if (segments.empty()) return {};
+  return Error(ErrorCode::kCorruption, log_directory + " holds the log of a database whose " + kDataName +
+                                           " is missing; bring that file back, or remove the directory");
+}
+
 /// A crash before the last rename leaves a file that the next attempt replaces; nothing was promised yet.
 Status Core::create_files() {
   FileSystem& fs = *files_.files;
@@ -129,9 +153,21 @@ Status Core::create_files() {
   if (!log_there) VG_TRY(fs.make_directory(log_directory));
   const std::string fresh = directory + "/" + kNewDataName;
   VG_ASSIGN(const bool leftover, fs.exists(fresh));
-  if (leftover) VG_TRY(fs.remove(fresh));
+  if (leftover) {
+    // Of a crash, or of somebody who is creating the database right now and holds the lock.
+    VG_ASSIGN(const std::unique_ptr<File> old, fs.open(fresh, OpenMode::kReadWrite));
+    VG_TRY(old->lock());
+    VG_TRY(fs.remove(fresh));
+  }
   VG_ASSIGN(data_, fs.open(fresh, OpenMode::kCreate));
   VG_TRY(data_->lock());
+  // Whoever made it meanwhile had that name before us: from here on nobody else can.
+  VG_ASSIGN(const bool made_meanwhile, fs.exists(directory + "/" + kDataName));
+  if (made_meanwhile) {
+    VG_TRY(fs.remove(fresh));
+    VG_ASSIGN(data_, fs.open(directory + "/" + kDataName, OpenMode::kReadWrite));
+    return data_->lock();
+  }
   VG_TRY(data_->allocate(0, std::uint64_t{kFirstPages} * kPageBytes));
 
   SuperblockState first;
@@ -220,7 +256,11 @@ Status Core::start() {
           std::to_string(analysis_.losers.size()) + " open transactions rolled back");
     }
   }
+  // The redone pages are dirty since their old records: written now, those epochs of the log are over, so that no
+  // number of crashes in a row fills the superblock's list of epochs.
+  if (!analysis_.old_epochs.empty()) VG_TRY(pool_->flush_all());
   VG_TRY(checkpoint());
+  opened_ = true;
   maintenance_ = std::thread([this] { maintain(); });
   return {};
 }
@@ -284,6 +324,7 @@ void Core::say(const std::string& line) {
 // --- Closing
 
 Status Core::close() {
+  const std::lock_guard closing(close_mutex_);
   if (closed_.exchange(true)) return {};
   calls_.close();
   Status result;
@@ -304,9 +345,11 @@ Status Core::close() {
   maintenance_wake_.notify_all();
   if (maintenance_.joinable()) maintenance_.join();
   if (result) result = poison_.check();
-  if (result) result = log_->flush(log_->filled());
-  if (result) result = pool_->flush_all();
-  if (result) result = checkpoint();
+  if (opened_) {  // else recovery is not through, and its log must stay what it is
+    if (result) result = log_->flush(log_->end());
+    if (result) result = pool_->flush_all();
+    if (result) result = checkpoint();
+  }
   pool_.reset();
   log_.reset();
   doublewrite_.reset();

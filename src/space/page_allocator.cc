@@ -179,6 +179,11 @@ Status PageAllocator::Impl::open() {
   }
   VG_TRY(load_group(0));
   if (last == 0) return {};
+  // All groups now, while nobody frees pages: a group that is loaded beside a free could hand out a page twice. One
+  // that is damaged is an error of whoever needs it.
+  for (std::uint32_t group = 1; group < last; ++group) {
+    if (Status middle = load_group(group); !middle && middle.error().code() != ErrorCode::kCorruption) return middle;
+  }
   Status loaded = load_group(last);
   if (loaded || loaded.error().code() != ErrorCode::kCorruption) return loaded;
   const Status formatted = format_unfinished_group(last);
@@ -186,12 +191,12 @@ Status PageAllocator::Impl::open() {
   return formatted.error().code() == ErrorCode::kCorruption ? loaded : formatted;
 }
 
-/// A crash between the file's growth into a new group and the record of its bitmap leaves pages of zeros, at
-/// most as many as one growth adds. Then the bitmap is written now; else it is damaged, which is an error.
+/// A crash between the file's growth into a new group and the moment when the record of its bitmap is durable leaves
+/// pages of zeros: no page of the group is written before that record. Then the bitmap is written now; else it is
+/// damaged.
 Status PageAllocator::Impl::format_unfinished_group(std::uint32_t group) {
   const std::uint32_t first = group * kPagesPerBitmap;
   const Error in_use(ErrorCode::kCorruption, "the group has been in use");
-  if (pool_.page_count() - first > kGrowthPagesMax) return in_use;
   std::uint64_t offset = std::uint64_t{first} * kPageBytes;
   static_assert(kPagesPerBitmap * kPageBytes % kIoAlignment == 0);
   VG_ASSIGN(AlignedBuffer buffer, AlignedBuffer::make(kUnfinishedReadBytes));

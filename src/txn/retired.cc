@@ -135,6 +135,18 @@ Status free_root(const Engine& engine, Bytes row_key, PageId root) {
   return retired.merge_at(row_key);
 }
 
+/// Is the row still what was copied? The copy may be older than the look at its transaction and its entry; from
+/// here on only the collector changes it.
+Result<bool> still_there(const Engine& engine, const Found& found) {
+  bool same = false;
+  VG_TRY(engine.retired().read_leaf(as_bytes(found.key), [&](const NodeView& leaf) {
+    const NodeView::Position position = leaf.lower_bound(as_bytes(found.key));
+    same = position.exact && (leaf.flags(position.slot) & kSlotGhost) == 0 &&
+           as_text(leaf.value(position.slot)) == as_text(bytes_of(found.row));
+  }));
+  return same;
+}
+
 Status free_step(const Engine& engine, TxnManager& manager, const Found& found) {
   const Bytes key = as_bytes(found.key);
   const PageId page{found.row.page.get()};
@@ -170,6 +182,8 @@ Result<bool> collect_retired(const Engine& engine, TxnManager& manager) {
         VG_TRY(purge_at(engine, engine.retired(), as_bytes(found.key)));
         continue;
       }
+      VG_ASSIGN(const bool same, still_there(engine, found));
+      if (!same) continue;
       VG_TRY(free_step(engine, manager, found));
       return true;
     }

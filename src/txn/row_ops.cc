@@ -168,6 +168,9 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
   if (needs_entry) {
     if (writer.status == nullptr) writer.status = std::make_shared<TxnStatus>(manager.next_id());
     before = state_of(view, position);
+    // The transaction's note is made before the claim, so that no claim is without one, whatever fails.
+    Txn::Written note{tree.object(), std::string(as_text(change.key)), change.erase};
+    if (writer.txn != nullptr) writer.txn->make_room_to_note();
     const VersionTable::ClaimResult claim = engine.versions.claim(tree.object(), change.key, writer.status, before);
     if (claim.claim == VersionTable::Claim::kFull) return MaybeChanged(Changed{.outcome = Outcome::kTableFull});
     if (claim.claim == VersionTable::Claim::kHeld) {
@@ -176,6 +179,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
       return MaybeChanged{};
     }
     changed.claimed = claim.first;
+    if (writer.txn != nullptr && claim.first) writer.txn->written().push_back(std::move(note));
     claim_guard.arm();
   }
 
@@ -198,9 +202,6 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
   }
   if (writer.txn != nullptr) {
     add_undo(mini, tree, change.key, before);
-    if (changed.claimed) {
-      writer.txn->written().push_back({tree.object(), std::string(as_text(change.key)), change.erase});
-    }
   }
   changed.record = mini.commit([&](const Log::Appended& appended) {
     if (writer.txn != nullptr) {
@@ -212,8 +213,11 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
   claim_guard.logged();
   if (needs_entry && !remove) set_history(leaf.unlogged_bytes(), position.slot, true);
   if (writer.txn != nullptr) {
-    log_space.keep(log_bytes);
-    writer.txn->keep_log_space(log_bytes);
+    // For the compensation: key and old value, a header, the blocks' headers.
+    const std::uint64_t kept =
+        change.key.size() + before.value.size() + (change.key.size() + before.value.size()) / 64 + 160;
+    log_space.keep(std::min(kept, log_bytes));
+    writer.txn->keep_log_space(std::min(kept, log_bytes));
   }
   changed.leaf_underfull = remove && NodeView(leaf.page()).used_bytes() < NodeView::capacity_bytes() / 4;
   return MaybeChanged(std::move(changed));

@@ -37,14 +37,14 @@ Status wait_until_filled(const Engine& engine, Lsn commit) {
 }
 
 std::unique_ptr<Txn> TxnManager::begin() {
-  std::unique_ptr<Txn> txn(new Txn(next_id()));
+  std::unique_ptr<Txn> txn(new Txn(*this, next_id()));
   const std::lock_guard lock(mutex_);
   open_.insert(txn.get());  // before its first record
   return txn;
 }
 
 std::unique_ptr<Txn> TxnManager::adopt(const OpenTxn& loser) {
-  std::unique_ptr<Txn> txn(new Txn(loser.id));
+  std::unique_ptr<Txn> txn(new Txn(*this, loser.id));
   txn->first_.store(raw(loser.first), std::memory_order_release);
   txn->last_.store(raw(loser.last), std::memory_order_release);
   const std::lock_guard lock(mutex_);
@@ -52,7 +52,13 @@ std::unique_ptr<Txn> TxnManager::adopt(const OpenTxn& loser) {
   return txn;
 }
 
-void TxnManager::leave(const Txn& txn) {
+/// However it ends, nobody finds it in the list afterwards, and nobody waits for it.
+Txn::~Txn() {
+  manager_.leave(*this);
+  status_->finish();
+}
+
+void TxnManager::leave(const Txn& txn) noexcept {
   const std::lock_guard lock(mutex_);
   open_.erase(&txn);
 }
@@ -75,7 +81,29 @@ std::vector<OpenTxn> TxnManager::open() const {
   return list;
 }
 
+Error TxnManager::out_of_memory(const char* what) {
+  const Error error(ErrorCode::kOutOfMemory, std::string("no memory while ") + what + " a transaction");
+  engine_.poison.set(error);  // what it did is decided by the next recovery
+  return error;
+}
+
 Status TxnManager::commit(std::unique_ptr<Txn> txn, CommitMode mode) {
+  try {
+    return commit_or_throw(std::move(txn), mode);
+  } catch (const std::bad_alloc&) {
+    return out_of_memory("committing");
+  }
+}
+
+Status TxnManager::rollback(std::unique_ptr<Txn> txn) {
+  try {
+    return rollback_or_throw(std::move(txn));
+  } catch (const std::bad_alloc&) {
+    return out_of_memory("rolling back");
+  }
+}
+
+Status TxnManager::commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode) {
   if (Status usable = engine_.poison.check(); !usable) {
     txn->status()->finish();
     leave(*txn);
@@ -109,7 +137,7 @@ Status TxnManager::commit(std::unique_ptr<Txn> txn, CommitMode mode) {
   return durable;
 }
 
-Status TxnManager::rollback(std::unique_ptr<Txn> txn) {
+Status TxnManager::rollback_or_throw(std::unique_ptr<Txn> txn) {
   Status undone = engine_.poison.check();
   if (undone && txn->last() != kNoLsn) {
     undone = undo(*txn);
@@ -150,16 +178,19 @@ Status TxnManager::undo(Txn& txn) {
 // --- What is left behind
 
 void TxnManager::settle(Lsn commit, std::vector<Txn::Written> written) {
+  engine_.wake_collector();  // also for a chain that was given up half-built
   if (written.empty()) return;
   bool many = false;
-  {
+  try {
     const std::lock_guard lock(left_mutex_);
+    left_.reserve(left_.size() + written.size());
     for (Txn::Written& key : written) left_.push_back({commit, std::move(key)});
     left_count_.store(left_.size(), std::memory_order_relaxed);
     many = left_.size() >= kLeftMany;
+  } catch (const std::bad_alloc&) {
+    return;  // the end of the transaction stands; its entries stay until the database is closed
   }
   if (many) drop_versions();
-  engine_.wake_collector();
 }
 
 void TxnManager::retire_version(Lsn commit, Txn::Written written) {
@@ -204,9 +235,16 @@ Result<bool> TxnManager::collect() {
     const std::lock_guard lock(left_mutex_);
     ghosts.swap(ghosts_);
   }
-  for (const Txn::Written& key : ghosts) {
-    const std::optional<Tree> tree = engine_.find_tree(key.object);
-    if (tree) VG_TRY(purge_at(engine_, *tree, as_bytes(key.key)));
+  for (std::size_t i = 0; i < ghosts.size(); ++i) {
+    const std::optional<Tree> tree = engine_.find_tree(ghosts[i].object);
+    if (!tree) continue;
+    if (Status purged = purge_at(engine_, *tree, as_bytes(ghosts[i].key)); !purged) {
+      // No space, say: the rest waits for the next round; this one is found by a later purge of its leaf.
+      const std::lock_guard lock(left_mutex_);
+      ghosts_.insert(ghosts_.end(), std::make_move_iterator(ghosts.begin() + static_cast<std::ptrdiff_t>(i) + 1),
+                     std::make_move_iterator(ghosts.end()));
+      return purged.error();
+    }
   }
   return left_behind() > 0;
 }

@@ -15,6 +15,8 @@
 
 namespace vaultgres {
 
+class TxnManager;
+
 /// One transaction. Used by one thread at a time. Ends by TxnManager::commit or rollback.
 class Txn {
  public:
@@ -35,6 +37,14 @@ class Txn {
     std::string key;
     bool ghost;  ///< it leaves a ghost when it commits
   };
+  ~Txn();
+  Txn(const Txn&) = delete;
+  Txn& operator=(const Txn&) = delete;
+
+  /// Memory for one more entry of written().
+  void make_room_to_note() {
+    if (written_.size() == written_.capacity()) written_.reserve(2 * written_.size() + 8);
+  }
   /// Keys it has claimed, in the order of the first claims.
   std::vector<Written>& written() noexcept { return written_; }
   /// Number for the next row of `retired`.
@@ -45,7 +55,8 @@ class Txn {
 
  private:
   friend class TxnManager;
-  explicit Txn(TxnId id) : status_(std::make_shared<TxnStatus>(id)) {}
+  Txn(TxnManager& manager, TxnId id) : manager_(manager), status_(std::make_shared<TxnStatus>(id)) {}
+  TxnManager& manager_;
   std::shared_ptr<TxnStatus> status_;
   std::atomic<std::uint64_t> first_{0};
   std::atomic<std::uint64_t> last_{0};
@@ -98,8 +109,12 @@ class TxnManager {
   std::size_t left_behind() const noexcept { return left_count_.load(std::memory_order_relaxed); }
 
  private:
+  friend class Txn;
+  Status commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode);
+  Status rollback_or_throw(std::unique_ptr<Txn> txn);
+  Error out_of_memory(const char* what);
   Status undo(Txn& txn);
-  void leave(const Txn& txn);
+  void leave(const Txn& txn) noexcept;
   void settle(Lsn commit, std::vector<Txn::Written> written);
 
   Engine& engine_;

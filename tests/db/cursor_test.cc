@@ -114,6 +114,13 @@ TEST_F(CursorTest, EveryRangeEqualsAFilterOfTheWhole) {
   }
 }
 
+TEST_F(CursorTest, SeekToAnExcludedEndFindsTheNextEntry) {
+  fill(3);
+  Cursor cursor = map_.cursor({.from = key_of(0), .from_inclusive = false, .to = std::nullopt, .to_inclusive = false});
+  ASSERT_TRUE(*cursor.seek(key_of(0)));
+  EXPECT_EQ(cursor.key(), key_of(1));
+}
+
 TEST_F(CursorTest, APrefixRangeEqualsAFilter) {
   ASSERT_OK(map_.put("a", ""));
   ASSERT_OK(map_.put("ab", ""));

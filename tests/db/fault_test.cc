@@ -280,6 +280,11 @@ TEST_P(FullDiskTest, WritesFailCleanlyReadsAndErasesGoOnAndSpaceHeals) {
   for (const std::string& key : keys) {
     if (erased == 50) break;
     const Result<bool> gone = map.erase(key);
+    if (!gone && expected[key].size() > kInlineValueBytesMax) {
+      // A large value leaves a row in `retired`, which may need a page: that can be refused, nothing else.
+      ASSERT_EQ(gone.error().code(), ErrorCode::kNoSpace) << gone.error().message();
+      continue;
+    }
     ASSERT_TRUE(gone) << "erase on a full disk: " << gone.error().message();
     EXPECT_TRUE(*gone);
     expected.erase(key);

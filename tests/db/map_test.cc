@@ -158,6 +158,7 @@ TEST_F(MapTest, ObjectsAreCreatedListedRenamedAndDropped) {
   ASSERT_OK(db_.rename_map("m", "n"));
   EXPECT_ERROR(kNotFound, db_.open_map("m"));
   EXPECT_EQ(**db_.open_map("n")->get("k"), "v");
+  EXPECT_EQ(db_.open_map("n")->name(), "n");
   EXPECT_EQ(**map_.get("k"), "v") << "a handle stays with its map";
   ASSERT_OK(db_.create_map("m"));
   EXPECT_ERROR(kAlreadyExists, db_.rename_map("m", "n"));
