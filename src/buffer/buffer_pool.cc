@@ -2,7 +2,9 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -19,14 +21,15 @@ Status BufferPool::Impl::init() {
     void* memory = ::mmap(nullptr, entries * sizeof(Translation), PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) continue;
-    table_ = static_cast<Translation*>(memory);
+    hot_.table = static_cast<Translation*>(memory);
     table_entries_ = entries;
     break;
   }
-  if (table_ == nullptr) {
+  if (hot_.table == nullptr) {
     return Error(ErrorCode::kOutOfMemory, "the system refuses the address space of the page translation array");
   }
   VG_ASSIGN(frames_, Frames::make(options_.cache_bytes));
+  hot_.frames = frames_->bytes(0);
   VG_ASSIGN(area_, AlignedBuffer::make(kDoublewriteHeaderBytes + kDoublewritePagesMax * kPageBytes));
   try {
     copies_.reserve(kDoublewritePagesMax);
@@ -34,10 +37,10 @@ Status BufferPool::Impl::init() {
     return Error(ErrorCode::kOutOfMemory, "no memory for the doublewrite batch");
   }
   VG_ASSIGN(const std::uint64_t bytes, data_.size());
-  if (bytes / kPageBytes >= table_entries_) {
+  if (bytes / kPageBytes > page_count_max()) {
     return Error(ErrorCode::kUnsupported, data_.path() + " has more pages than this system can address");
   }
-  page_count_.store(static_cast<std::uint32_t>(bytes / kPageBytes), std::memory_order_release);
+  hot_.page_count.store(static_cast<std::uint32_t>(bytes / kPageBytes), std::memory_order_release);
   VG_ASSIGN(const std::uint64_t area_bytes, doublewrite_.size());
   if (area_bytes < area_.size()) {
     VG_TRY(doublewrite_.allocate(0, area_.size()));
@@ -48,41 +51,42 @@ Status BufferPool::Impl::init() {
 
 BufferPool::Impl::~Impl() {
   stop_cleaner();
-  if (table_ != nullptr) ::munmap(table_, table_entries_ * sizeof(Translation));
+  if (hot_.table != nullptr) ::munmap(hot_.table, table_entries_ * sizeof(Translation));
 }
 
 Result<std::unique_ptr<BufferPool>> BufferPool::open(File& data, File& doublewrite, const DatabaseId& database,
                                                      Log& log, const RedoTable& redo, PageValidator validator,
                                                      const BufferOptions& options, Poison& poison) {
-  auto impl = std::make_unique<Impl>(data, doublewrite, database, log, redo, validator, options, poison);
-  VG_TRY(impl->init());
-  return std::unique_ptr<BufferPool>(new BufferPool(std::move(impl)));
+  std::unique_ptr<BufferPool> pool(new BufferPool());
+  pool->impl_ = std::make_unique<Impl>(pool->hot_, data, doublewrite, database, log, redo, validator, options, poison);
+  VG_TRY(pool->impl_->init());
+  return pool;
 }
 
-BufferPool::BufferPool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 BufferPool::~BufferPool() = default;
 
 void BufferPool::start_cleaner() {
   impl_->start_cleaner();
 }
-std::uint32_t BufferPool::page_count() const noexcept {
-  return impl_->page_count_.load(std::memory_order_acquire);
-}
 void BufferPool::set_page_count(std::uint32_t count) noexcept {
-  impl_->page_count_.store(count, std::memory_order_release);
+  VG_CHECK(count <= page_count_max(), "more pages than the translation array has entries");
+  hot_.page_count.store(count, std::memory_order_release);
+}
+std::uint32_t BufferPool::page_count_max() const noexcept {
+  return impl_->page_count_max();
 }
 
 // --- Reading
 
-Result<OptimisticGuard> BufferPool::optimistic(PageId id, Hint hint) {
+Result<OptimisticGuard> BufferPool::optimistic_slow(PageId id, Hint hint) {
   VG_TRY(impl_->check_id(id));
+  assert_no_latch_held();
   Translation& entry = impl_->entry(id);
   LoadPin pin;
   bool loaded = false;
   for (;;) {
     const std::uint64_t word = entry.latch.load(std::memory_order_acquire);
     if (Translation::is_exclusive(word)) [[unlikely]] {
-      assert_no_latch_held();
       entry.wait_while_held(/*for_exclusive=*/false);
       continue;
     }
@@ -224,11 +228,19 @@ Result<FrameTicket> BufferPool::reserve_frames(unsigned count) {
   VG_CHECK(count <= FrameTicket::kFramesMax, "more frames than a ticket holds");
   FrameTicket ticket;
   ticket.pool_ = this;
-  while (ticket.count_ < count) {
-    VG_ASSIGN(ticket.frames_[ticket.count_], impl_->get_frame());
-    ++ticket.count_;
+  for (;;) {
+    const std::uint64_t seen = impl_->frames_freed_.load(std::memory_order_acquire);  // before looking
+    while (ticket.count_ < count) {
+      const std::uint32_t frame = impl_->try_get_frame(Hint::kNormal);
+      if (frame == Frames::kNone) break;
+      ticket.frames_[ticket.count_++] = frame;
+    }
+    if (ticket.count_ == count) return ticket;
+    // All or none: several that wait with a part of what they need could wait for each other.
+    while (ticket.count_ > 0) impl_->frames_->give_free(ticket.frames_[--ticket.count_]);
+    VG_TRY(impl_->poison_.check());
+    impl_->wait_for_frames(seen);
   }
-  return ticket;
 }
 
 /// A page that is still resident from its former life keeps frame and content until the MiniTxn initialises it:
@@ -252,6 +264,7 @@ void BufferPool::Impl::new_frame(Translation& entry, PageId id, std::uint32_t nu
   frame.disk_checksum_known.store(false, std::memory_order_relaxed);
   frame.pins.store(0, std::memory_order_relaxed);
   frame.rounds.store(0, std::memory_order_relaxed);
+  frame.scanned.store(false, std::memory_order_relaxed);
   entry.place.store(std::uint64_t{number} << Translation::kPlaceShift | Translation::kResident | Translation::kMark,
                     std::memory_order_release);
 }
@@ -259,7 +272,7 @@ void BufferPool::Impl::new_frame(Translation& entry, PageId id, std::uint32_t nu
 // --- Redo
 
 Result<BufferPool::RedoPage> BufferPool::exclusive_for_redo(PageId id) {
-  if (raw(id) >= impl_->table_entries_ || id == kNoPage) {
+  if (raw(id) >= page_count_max()) {
     return Error(ErrorCode::kCorruption, "the log names page " + std::to_string(raw(id)) + ", which cannot be");
   }
   if (raw(id) >= page_count()) {
@@ -305,6 +318,7 @@ void BufferPool::Impl::mark_dirty(std::uint32_t number, std::uint64_t rec_lsn) n
   Frame& frame = (*frames_)[number];
   // Sequentially consistent against redo_start(): see there.
   if (frame.rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
+    dirty_count_.fetch_add(1, std::memory_order_relaxed);
     frame.rec_lsn.store(rec_lsn, std::memory_order_seq_cst);
   } else if (frame.copied.load(std::memory_order_relaxed) &&
              frame.next_rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
@@ -320,8 +334,13 @@ Lsn BufferPool::redo_start(Lsn log_end) {
 
 Status BufferPool::flush_all() {
   assert_no_latch_held();
-  std::vector<std::uint32_t> pages = impl_->dirty_pages(Frame::kClean);
-  return impl_->clean(pages);
+  VG_TRY(impl_->poison_.check());
+  try {
+    std::vector<std::uint32_t> pages = impl_->dirty_pages(Frame::kClean);
+    return impl_->clean(pages);
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kOutOfMemory, "no memory for the list of changed pages");
+  }
 }
 
 Status BufferPool::restore_torn_pages(Lsn redo_start) {
@@ -336,9 +355,7 @@ BufferStats BufferPool::stats() const {
   stats.batches = impl_->batches_.load(std::memory_order_relaxed);
   stats.frames = impl_->frames_->count();
   stats.frames_free = impl_->frames_->free_count();
-  for (std::uint32_t i = 0; i < impl_->frames_->count(); ++i) {
-    if ((*impl_->frames_)[i].rec_lsn.load(std::memory_order_relaxed) != Frame::kClean) ++stats.frames_dirty;
-  }
+  stats.frames_dirty = impl_->dirty_count_.load(std::memory_order_relaxed);
   return stats;
 }
 

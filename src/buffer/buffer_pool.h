@@ -11,6 +11,8 @@
 // order: parent, child, right sibling; allocation bitmap last.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -66,8 +68,12 @@ class BufferPool {
   void start_cleaner();
 
   /// Number of pages of the data file; ids at or above it are refused ("page id beyond the file").
-  std::uint32_t page_count() const noexcept;
+  std::uint32_t page_count() const noexcept { return hot_.page_count.load(std::memory_order_acquire); }
+  /// `count` is at most page_count_max().
   void set_page_count(std::uint32_t count) noexcept;
+  /// How many pages the translation array has room for: every page id, unless the system refuses to reserve
+  /// that much address space.
+  std::uint32_t page_count_max() const noexcept;
 
   // --- Reading. [no latch held]; loads the page if it is not resident, waits while it is written.
   // An error on a page that was reached by a pointer which is no longer current is no damage: the caller
@@ -127,11 +133,40 @@ class BufferPool {
   friend class FrameTicket;
   friend class MiniTxn;
   class Impl;
-  explicit BufferPool(std::unique_ptr<Impl> impl);
+  /// What a reader of a resident page needs.
+  struct Hot {
+    Translation* table = nullptr;
+    std::byte* frames = nullptr;
+    std::atomic<std::uint32_t> page_count{0};
+  };
+  BufferPool() = default;
+  Result<OptimisticGuard> optimistic_slow(PageId id, Hint hint);
   SharedGuard shared_guard(PageId id, std::uint64_t place) noexcept;
   ExclusiveGuard exclusive_guard(PageId id, std::uint64_t place) noexcept;
   std::uint32_t frame_of(const ExclusiveGuard& guard) const noexcept;
+  Hot hot_;
   std::unique_ptr<Impl> impl_;
 };
+
+/// Two cache lines for a page in use: its entry, and what the caller reads of the page. Nothing is written.
+inline Result<OptimisticGuard> BufferPool::optimistic(PageId id, Hint hint) {
+#ifndef VG_WORD_ATOMIC_PAGES
+  if (raw(id) < page_count()) [[likely]] {
+    Translation& entry = hot_.table[raw(id)];
+    // The latch first: whatever changes after it, the place included, raises the version.
+    const std::uint64_t word = entry.latch.load(std::memory_order_acquire);
+    const std::uint64_t place = entry.place.load(std::memory_order_acquire);
+    if (Translation::in_use(place) && !Translation::is_exclusive(word)) [[likely]] {
+      OptimisticGuard guard;
+      guard.entry_ = &entry;
+      guard.bytes_ = hot_.frames + Translation::frame_of(place) * kPageBytes;
+      guard.version_ = Translation::version_of(word);
+      guard.id_ = id;
+      return guard;
+    }
+  }
+#endif
+  return optimistic_slow(id, hint);
+}
 
 }  // namespace vaultgres

@@ -6,6 +6,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <new>
+#include <string>
+#include <system_error>
+#include <utility>
 
 #include "base/crc32c.h"
 #include "base/try.h"
@@ -30,19 +34,32 @@ std::uint32_t header_checksum(const DatabaseId& database, const DoublewriteHeade
 
 // --- Waiting for frames
 
-void BufferPool::Impl::wait_for_frames() {
+/// `seen` is frames_freed_ from before the caller looked in vain: what was freed since is not waited for.
+void BufferPool::Impl::wait_for_frames(std::uint64_t seen) {
   assert_no_latch_held();
   std::unique_lock lock(wait_mutex_);
-  ++waiting_for_frames_;
+  frames_wanted_ = true;
   cleaner_wake_.notify_one();
-  frames_wake_.wait_for(lock, kFrameWait);
-  --waiting_for_frames_;
+  frames_wake_.wait_for(lock, kFrameWait, [&] { return frames_freed_.load(std::memory_order_relaxed) != seen; });
+}
+
+void BufferPool::Impl::note_frames_freed() noexcept {
+  {
+    const std::lock_guard lock(wait_mutex_);
+    frames_freed_.fetch_add(1, std::memory_order_release);
+  }
+  frames_wake_.notify_all();
 }
 
 // --- The thread
 
 void BufferPool::Impl::start_cleaner() {
-  cleaner_ = std::thread([this] { cleaner_main(); });
+  try {
+    cleaner_ = std::thread([this] { cleaner_main(); });
+  } catch (const std::system_error& refused) {
+    // Without it a full cache would make everybody wait for ever.
+    poison_.set(Error(ErrorCode::kOutOfMemory, std::string("cannot start the cleaner thread: ") + refused.what()));
+  }
 }
 
 void BufferPool::Impl::stop_cleaner() noexcept {
@@ -55,44 +72,45 @@ void BufferPool::Impl::stop_cleaner() noexcept {
 }
 
 void BufferPool::Impl::cleaner_main() {
+  std::uint64_t oldest = 0;  // at or below every recLSN, as far as the last look knows
   for (;;) {
     bool wanted = false;
     {
       std::unique_lock lock(wait_mutex_);
-      cleaner_wake_.wait_for(lock, kPause, [&] { return stopping_ || waiting_for_frames_ > 0; });
+      cleaner_wake_.wait_for(lock, kPause, [&] { return stopping_ || frames_wanted_; });
       if (stopping_) return;
-      wanted = waiting_for_frames_ > 0;
+      wanted = std::exchange(frames_wanted_, false);
     }
     if (poison_.is_set()) {
-      frames_wake_.notify_all();
+      note_frames_freed();  // whoever waits finds out
       continue;
     }
     try {
-      std::vector<std::uint32_t> pages;
-      if (wanted) {
-        pages = dirty_pages(Frame::kClean);
-        // Whoever waits wants a few frames now: the rest comes with the next look.
-        if (pages.size() > 4 * kDoublewritePagesMax) pages.resize(4 * kDoublewritePagesMax);
-      } else {
-        const std::uint64_t end = raw(log_.end());
-        const std::uint64_t half = options_.redo_window_bytes / 2;
-        std::size_t dirty = 0;
-        for (std::uint32_t i = 0; i < frames_->count(); ++i) {
-          if ((*frames_)[i].rec_lsn.load(std::memory_order_relaxed) != Frame::kClean) ++dirty;
-        }
-        if (dirty * 2 > frames_->count()) {
-          pages = dirty_pages(Frame::kClean);  // half of the cache is dirty: have clean frames ready
-        } else if (end > half) {
-          pages = dirty_pages(end - half);
-        }
-      }
-      // A failure has poisoned the database; waiters find that out.
-      if (!pages.empty()) static_cast<void>(clean(pages).has_value());
+      std::vector<std::uint32_t> pages = pages_to_clean(wanted, &oldest);
+      if (!pages.empty()) static_cast<void>(clean(pages).has_value());  // a failure has poisoned the database
     } catch (const std::bad_alloc&) {
       // No memory for a list of pages: the next look tries again.
     }
-    frames_wake_.notify_all();
   }
+}
+
+/// Looks at the frames only when there is a reason to.
+std::vector<std::uint32_t> BufferPool::Impl::pages_to_clean(bool wanted, std::uint64_t* oldest) {
+  if (wanted) {
+    std::vector<std::uint32_t> pages = dirty_pages(Frame::kClean);
+    // Whoever waits wants a few frames now: the rest comes with the next look.
+    if (pages.size() > 4 * kDoublewritePagesMax) pages.resize(4 * kDoublewritePagesMax);
+    return pages;
+  }
+  // Half of the cache is dirty: have clean frames ready.
+  if (std::uint64_t{dirty_count_.load(std::memory_order_relaxed)} * 2 > frames_->count()) {
+    return dirty_pages(Frame::kClean);
+  }
+  const std::uint64_t end = raw(log_.end());
+  const std::uint64_t half = options_.redo_window_bytes / 2;
+  if (end <= half || *oldest >= end - half) return {};
+  *oldest = raw(redo_start(Lsn{end}));
+  return *oldest < end - half ? dirty_pages(end - half) : std::vector<std::uint32_t>{};
 }
 
 /// Pages that are dirty since before that position, ascending.
@@ -100,8 +118,9 @@ std::vector<std::uint32_t> BufferPool::Impl::dirty_pages(std::uint64_t rec_lsn_b
   std::vector<std::uint32_t> pages;
   for (std::uint32_t i = 0; i < frames_->count(); ++i) {
     const Frame& frame = (*frames_)[i];
-    const std::uint64_t rec_lsn = frame.rec_lsn.load(std::memory_order_relaxed);
-    if (rec_lsn == Frame::kClean || rec_lsn > rec_lsn_below) continue;
+    // Acquire: pairs with the store in mark_dirty, so that `page` is the one that was made dirty.
+    const std::uint64_t rec_lsn = frame.rec_lsn.load(std::memory_order_acquire);
+    if (rec_lsn >= rec_lsn_below) continue;
     const std::uint32_t page = frame.page.load(std::memory_order_relaxed);
     if (page != raw(kNoPage)) pages.push_back(page);
   }
@@ -132,9 +151,10 @@ Status BufferPool::Impl::clean(std::vector<std::uint32_t>& pages) {
     VG_TRY(poison_.check());
     if (Status done = clean_batch(std::span(pages).subspan(at, count)); !done) {
       poison_.set(done.error().with_context("writing changed pages failed"));
+      note_frames_freed();  // whoever waits finds out
       return done;
     }
-    frames_wake_.notify_all();
+    note_frames_freed();
   }
   return {};
 }
@@ -154,7 +174,7 @@ Status BufferPool::Impl::clean_batch(std::span<const std::uint32_t> pages) {
 unsigned BufferPool::Impl::copy_batch(std::span<const std::uint32_t> pages, Lsn* newest) {
   copies_.clear();
   for (const std::uint32_t page : pages) {
-    Translation& entry = table_[page];
+    Translation& entry = hot_.table[page];
     entry.lock_shared();
     const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
     const auto number = static_cast<std::uint32_t>(place >> Translation::kPlaceShift);
@@ -204,13 +224,15 @@ Status BufferPool::Impl::write_batch(unsigned count) {
 void BufferPool::Impl::finish_batch(unsigned count) noexcept {
   for (unsigned i = 0; i < count; ++i) {
     const Copy& copy = copies_[i];
-    Translation& entry = table_[copy.page];
+    Translation& entry = hot_.table[copy.page];
     Frame& frame = (*frames_)[copy.frame];
     entry.lock_shared();
     frame.disk_checksum.store(copy.checksum, std::memory_order_relaxed);
     frame.disk_checksum_known.store(true, std::memory_order_relaxed);
     frame.copied.store(false, std::memory_order_relaxed);
-    frame.rec_lsn.store(frame.next_rec_lsn.load(std::memory_order_relaxed), std::memory_order_release);
+    const std::uint64_t next = frame.next_rec_lsn.load(std::memory_order_relaxed);
+    frame.rec_lsn.store(next, std::memory_order_release);
+    if (next == Frame::kClean) dirty_count_.fetch_sub(1, std::memory_order_relaxed);
     entry.unlock_shared();
   }
 }
@@ -226,6 +248,7 @@ Status BufferPool::Impl::restore_torn_pages(Lsn redo_start) {
   }
   sequence_ = header.sequence.get();
   VG_ASSIGN(AlignedBuffer in_place, AlignedBuffer::make(kPageBytes));
+  VG_ASSIGN(std::uint64_t size, data_.size());
   bool restored = false;
   for (std::uint32_t i = 0; i < header.count.get(); ++i) {
     const PageId id{header.pages[i].get()};
@@ -236,6 +259,8 @@ Status BufferPool::Impl::restore_torn_pages(Lsn redo_start) {
     if (copied.checksum.get() != page_checksum(database_, id, copy) || Lsn{copied.lsn.get()} < redo_start) continue;
     const MutableBytes page = in_place.span().first(kPageBytes);
     const std::uint64_t at = std::uint64_t{raw(id)} * kPageBytes;
+    // Beyond the file: no write of it was ever synced, so redo begins at or before the record that initialises it.
+    if (at >= size) continue;
     VG_ASSIGN(const std::size_t there, data_.read_up_to(at, page));
     if (there == kPageBytes && page_header(Bytes(page)).checksum.get() == page_checksum(database_, id, page)) continue;
     std::memcpy(page.data(), copy.data(), kPageBytes);
@@ -243,8 +268,8 @@ Status BufferPool::Impl::restore_torn_pages(Lsn redo_start) {
     restored = true;
   }
   if (restored) VG_TRY(data_.sync());
-  VG_ASSIGN(const std::uint64_t size, data_.size());
-  page_count_.store(static_cast<std::uint32_t>(size / kPageBytes), std::memory_order_release);
+  VG_ASSIGN(size, data_.size());  // a torn last page is whole again
+  hot_.page_count.store(static_cast<std::uint32_t>(size / kPageBytes), std::memory_order_release);
   return {};
 }
 

@@ -28,6 +28,7 @@ struct alignas(64) Frame {
   std::atomic<std::uint64_t> next_rec_lsn{kClean};  ///< first change since the copy
   std::atomic<bool> copied{false};
   std::atomic<std::uint8_t> rounds{0};  ///< how often the clock's hand still passes by an unmarked page
+  std::atomic<bool> scanned{false};     ///< loaded by a scan
   std::atomic<bool> disk_checksum_known{false};
   std::atomic<std::uint32_t> disk_checksum{0};  ///< of the page as it stands on disk
 };

@@ -1,6 +1,4 @@
 // Pages in and out: load, frames, clock sweep, eviction.
-#include <sys/mman.h>
-
 #include <array>
 #include <cstring>
 #include <string>
@@ -23,7 +21,7 @@ std::string page_name(const File& data, PageId id) {
 }  // namespace
 
 Status BufferPool::Impl::check_id(PageId id) const {
-  const std::uint32_t count = page_count_.load(std::memory_order_acquire);
+  const std::uint32_t count = hot_.page_count.load(std::memory_order_acquire);
   if (raw(id) < count) [[likely]]
     return {};
   return Error(ErrorCode::kCorruption, page_name(data_, id) + " lies beyond the end of the file, which has " +
@@ -36,7 +34,22 @@ void BufferPool::Impl::touch(Translation& entry, std::uint64_t place, Hint hint)
   if ((place & Translation::kMark) != 0) [[likely]]
     return;
   // Only of a page that is still where it was: an evicted one has no mark.
-  entry.place.compare_exchange_strong(place, place | Translation::kMark, std::memory_order_relaxed);
+  if ((place & Translation::kResident) != 0 &&
+      entry.place.compare_exchange_strong(place, place | Translation::kMark, std::memory_order_relaxed)) {
+    const auto number = static_cast<std::uint32_t>(Translation::frame_of(place));
+    Frame& frame = (*frames_)[number];
+    frame.rounds.store(rounds_for(number, hint), std::memory_order_relaxed);
+    frame.scanned.store(false, std::memory_order_relaxed);
+  }
+}
+
+/// The type is read without a latch: a stale one only makes the page stay longer, or go sooner.
+std::uint8_t BufferPool::Impl::rounds_for(std::uint32_t number, Hint hint) const noexcept {
+  if (!options_.use_hints) return 0;
+  if (hint == Hint::kPinned) return kPinnedRounds;
+  const auto* type = reinterpret_cast<const std::uint8_t*>(frames_->bytes(number)) + offsetof(PageHeader, type);
+  return __atomic_load_n(type, __ATOMIC_RELAXED) == static_cast<std::uint8_t>(PageType::kInternal) ? kInternalRounds
+                                                                                                   : 0;
 }
 
 void BufferPool::Impl::publish(std::uint32_t frame, const std::byte* bytes) noexcept {
@@ -65,29 +78,39 @@ Status BufferPool::Impl::read_page(PageId id, std::byte* into, std::uint32_t* ch
   return {};
 }
 
+/// Empty when the page is not resident. A shared latch is enough, and does not disturb readers: who evicts needs
+/// the exclusive one, and looks at the pins under it.
+std::optional<LoadPin> BufferPool::Impl::pin_if_resident(BufferPool* pool, Translation& entry) noexcept {
+  if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return std::nullopt;
+  entry.lock_shared();
+  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
+  std::optional<LoadPin> pin;
+  if ((place & Translation::kResident) != 0) {
+    pin.emplace();
+    pin->pool_ = pool;
+    pin->frame_ = static_cast<std::uint32_t>(Translation::frame_of(place));
+    (*frames_)[pin->frame_].pins.fetch_add(1, std::memory_order_relaxed);
+  }
+  entry.unlock_shared();
+  return pin;
+}
+
 /// Makes the page resident, and keeps it so while the pin lives.
 Result<LoadPin> BufferPool::Impl::fault(BufferPool* pool, PageId id, Hint hint) {
   assert_no_latch_held();
   VG_TRY(check_id(id));
   Translation& entry = this->entry(id);
-  LoadPin pin;
-  std::uint32_t spare = Frames::kNone;  // got before the page is latched: nobody waits for a frame under a latch
+  if (auto pin = pin_if_resident(pool, entry)) return *std::move(pin);
+  // Got before the page is latched: nobody waits for a frame under a latch.
+  VG_ASSIGN(const std::uint32_t spare, get_frame(hint));
   for (;;) {
-    if ((entry.place.load(std::memory_order_acquire) & Translation::kResident) == 0 && spare == Frames::kNone) {
-      VG_ASSIGN(spare, get_frame());
+    if (auto pin = pin_if_resident(pool, entry)) {  // somebody else was faster
+      give_frame(spare);
+      return *std::move(pin);
     }
     entry.lock_exclusive();
-    const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-    if ((place & Translation::kResident) != 0) {
-      pin.pool_ = pool;
-      pin.frame_ = static_cast<std::uint32_t>(place >> Translation::kPlaceShift);
-      (*frames_)[pin.frame_].pins.fetch_add(1, std::memory_order_relaxed);
-      entry.unlock_exclusive();
-      if (spare != Frames::kNone) give_frame(spare);
-      return pin;
-    }
-    if (spare != Frames::kNone) break;
-    entry.unlock_exclusive();  // it was evicted in between
+    if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) break;
+    entry.unlock_exclusive();
   }
   std::uint32_t checksum = 0;
 #ifdef VG_WORD_ATOMIC_PAGES
@@ -108,15 +131,12 @@ Result<LoadPin> BufferPool::Impl::fault(BufferPool* pool, PageId id, Hint hint) 
   frame.disk_checksum.store(checksum, std::memory_order_relaxed);
   frame.disk_checksum_known.store(true, std::memory_order_relaxed);
   frame.pins.store(1, std::memory_order_relaxed);
-  const auto type = static_cast<PageType>(page_header(Bytes(frames_->bytes(spare), kPageBytes)).type.get());
-  frame.rounds.store(!options_.use_hints           ? std::uint8_t{0}
-                     : hint == Hint::kPinned       ? kPinnedRounds
-                     : type == PageType::kInternal ? kInternalRounds
-                                                   : std::uint8_t{0},
-                     std::memory_order_relaxed);
+  frame.rounds.store(rounds_for(spare, hint), std::memory_order_relaxed);
+  remember_scanned(spare, hint);
   entry.place.store(std::uint64_t{spare} << Translation::kPlaceShift | Translation::kResident,
                     std::memory_order_release);
   entry.unlock_exclusive();
+  LoadPin pin;
   pin.pool_ = pool;
   pin.frame_ = spare;
   return pin;
@@ -124,56 +144,105 @@ Result<LoadPin> BufferPool::Impl::fault(BufferPool* pool, PageId id, Hint hint) 
 
 // --- Frames
 
-Result<std::uint32_t> BufferPool::Impl::get_frame() {
+Result<std::uint32_t> BufferPool::Impl::get_frame(Hint hint) {
   for (;;) {
-    if (const std::uint32_t frame = frames_->take_free(); frame != Frames::kNone) return frame;
-    if (const std::uint32_t frame = evict_one(); frame != Frames::kNone) return frame;
+    const std::uint64_t seen = frames_freed_.load(std::memory_order_acquire);  // before looking
+    if (const std::uint32_t frame = try_get_frame(hint); frame != Frames::kNone) return frame;
     VG_TRY(poison_.check());
-    wait_for_frames();
+    wait_for_frames(seen);
   }
+}
+
+std::uint32_t BufferPool::Impl::try_get_frame(Hint hint) noexcept {
+  if (const std::uint32_t frame = frames_->take_free(); frame != Frames::kNone) return frame;
+  if (options_.use_hints && hint == Hint::kScan) {
+    if (const std::uint32_t frame = evict_scanned(); frame != Frames::kNone) return frame;
+  }
+  return evict_one();
 }
 
 void BufferPool::Impl::give_frame(std::uint32_t frame) noexcept {
   frames_->give_free(frame);
-  const std::lock_guard lock(wait_mutex_);
-  if (waiting_for_frames_ > 0) frames_wake_.notify_all();
+  note_frames_freed();
 }
 
-/// The clock sweep. Only tries: a page that is latched, pinned or dirty is passed by.
-std::uint32_t BufferPool::Impl::evict_one() noexcept {
-  const std::uint64_t count = frames_->count();
-  const std::uint64_t steps = count * (kPinnedRounds + 2);
-  for (std::uint64_t step = 0; step < steps; ++step) {
-    const auto frame = static_cast<std::uint32_t>(hand_.fetch_add(1, std::memory_order_relaxed) % count);
-    if (try_evict(frame)) return frame;
+/// A page that a scan loaded and nobody used since, from the ring.
+std::uint32_t BufferPool::Impl::evict_scanned() noexcept {
+  const std::size_t ring = scan_ring_count();
+  const std::uint32_t first = scan_next_.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < ring; ++i) {
+    const std::uint32_t number = scan_ring_[(first + i) % ring].exchange(0, std::memory_order_relaxed);
+    if (number == 0) continue;
+    const std::uint32_t frame = number - 1;
+    if ((*frames_)[frame].scanned.load(std::memory_order_relaxed) && try_evict(frame)) return frame;
   }
   return Frames::kNone;
+}
+
+void BufferPool::Impl::remember_scanned(std::uint32_t number, Hint hint) noexcept {
+  Frame& frame = (*frames_)[number];
+  // An inner node stays longer than what is below it, whoever loaded it.
+  const bool scanned = options_.use_hints && hint == Hint::kScan && frame.rounds.load(std::memory_order_relaxed) == 0;
+  frame.scanned.store(scanned, std::memory_order_relaxed);
+  if (!scanned) return;
+  const std::uint32_t at = scan_next_.fetch_add(1, std::memory_order_relaxed);
+  scan_ring_[at % scan_ring_count()].store(number + 1, std::memory_order_relaxed);
+}
+
+/// The clock sweep. Only tries: a page that is latched, pinned or dirty is passed by. Gives up after a whole turn that
+/// brought nothing nearer.
+std::uint32_t BufferPool::Impl::evict_one() noexcept {
+  const std::uint64_t count = frames_->count();
+  std::uint64_t passed = 0;
+  for (std::uint64_t step = 0; step < count * (kPinnedRounds + 2) && passed < count; ++step) {
+    const auto frame = static_cast<std::uint32_t>(hand_.fetch_add(1, std::memory_order_relaxed) % count);
+    switch (visit(frame)) {
+      case Visit::kEvicted:
+        return frame;
+      case Visit::kAged:
+        passed = 0;
+        break;
+      case Visit::kPassed:
+        ++passed;
+    }
+  }
+  return Frames::kNone;
+}
+
+bool BufferPool::Impl::may_go(const Frame& frame) noexcept {
+  return frame.pins.load(std::memory_order_relaxed) == 0 &&
+         frame.rec_lsn.load(std::memory_order_relaxed) == Frame::kClean &&
+         !frame.copied.load(std::memory_order_relaxed);
+}
+
+BufferPool::Impl::Visit BufferPool::Impl::visit(std::uint32_t number) noexcept {
+  Frame& frame = (*frames_)[number];
+  const std::uint32_t page = frame.page.load(std::memory_order_relaxed);
+  if (page == raw(kNoPage) || !may_go(frame)) return Visit::kPassed;
+  Translation& entry = hot_.table[page];
+  std::uint64_t place = entry.place.load(std::memory_order_relaxed);
+  if ((place & Translation::kResident) == 0 || Translation::frame_of(place) != number) return Visit::kPassed;
+  if ((place & Translation::kMark) != 0) {
+    entry.place.compare_exchange_strong(place, place & ~Translation::kMark, std::memory_order_relaxed);
+    return Visit::kAged;
+  }
+  if (const std::uint8_t rounds = frame.rounds.load(std::memory_order_relaxed); rounds > 0) {
+    frame.rounds.store(static_cast<std::uint8_t>(rounds - 1), std::memory_order_relaxed);
+    return Visit::kAged;
+  }
+  return try_evict(number) ? Visit::kEvicted : Visit::kPassed;
 }
 
 bool BufferPool::Impl::try_evict(std::uint32_t number) noexcept {
   Frame& frame = (*frames_)[number];
   const std::uint32_t page = frame.page.load(std::memory_order_relaxed);
-  if (page == raw(kNoPage) || frame.pins.load(std::memory_order_relaxed) != 0 ||
-      frame.rec_lsn.load(std::memory_order_relaxed) != Frame::kClean) {
-    return false;
-  }
-  Translation& entry = table_[page];
-  std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) == 0 || (place >> Translation::kPlaceShift) != number) return false;
-  if ((place & Translation::kMark) != 0) {
-    entry.place.compare_exchange_strong(place, place & ~Translation::kMark, std::memory_order_relaxed);
-    return false;
-  }
-  if (const std::uint8_t rounds = frame.rounds.load(std::memory_order_relaxed); rounds > 0) {
-    frame.rounds.store(static_cast<std::uint8_t>(rounds - 1), std::memory_order_relaxed);
-    return false;
-  }
+  if (page == raw(kNoPage)) return false;
+  Translation& entry = hot_.table[page];
   if (!entry.try_exclusive()) return false;
-  // Looked at again under the latch.
-  place = entry.place.load(std::memory_order_relaxed);
+  // All that was seen before may have changed: only this look counts.
+  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
   if (frame.page.load(std::memory_order_relaxed) != page || (place & Translation::kResident) == 0 ||
-      (place >> Translation::kPlaceShift) != number || frame.pins.load(std::memory_order_relaxed) != 0 ||
-      frame.rec_lsn.load(std::memory_order_relaxed) != Frame::kClean || frame.copied.load(std::memory_order_relaxed)) {
+      Translation::frame_of(place) != number || !may_go(frame)) {
     entry.unlock_exclusive();
     return false;
   }

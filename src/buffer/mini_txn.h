@@ -14,7 +14,7 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <vector>
 
 #include "base/function_ref.h"
@@ -65,7 +65,7 @@ class MiniTxn {
   std::vector<std::byte> record_;
   std::vector<Change> changes_;
   std::vector<std::byte> undo_;
-  std::deque<ExclusiveGuard> owned_;
+  std::list<ExclusiveGuard> owned_;  // takes no memory while it is empty
 };
 
 }  // namespace vaultgres

@@ -1,6 +1,8 @@
 // The pool's inside: shared by the files that implement BufferPool.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -36,9 +38,10 @@ inline void assert_no_latch_held() noexcept {
 
 class BufferPool::Impl {
  public:
-  Impl(File& data, File& doublewrite, const DatabaseId& database, Log& log, const RedoTable& redo,
+  Impl(Hot& hot, File& data, File& doublewrite, const DatabaseId& database, Log& log, const RedoTable& redo,
        PageValidator validator, const BufferOptions& options, Poison& poison)
-      : data_(data),
+      : hot_(hot),
+        data_(data),
         doublewrite_(doublewrite),
         database_(database),
         log_(log),
@@ -49,15 +52,26 @@ class BufferPool::Impl {
   ~Impl();
   Status init();
 
-  Translation& entry(PageId id) noexcept { return table_[raw(id)]; }
+  Translation& entry(PageId id) noexcept { return hot_.table[raw(id)]; }
   Status check_id(PageId id) const;
+  std::uint32_t page_count_max() const noexcept {
+    return static_cast<std::uint32_t>(std::min<std::size_t>(table_entries_, raw(kNoPage)));
+  }
 
   // load.cc: getting pages in and out
+  std::optional<LoadPin> pin_if_resident(BufferPool* pool, Translation& entry) noexcept;
   Result<LoadPin> fault(BufferPool* pool, PageId id, Hint hint);
-  Result<std::uint32_t> get_frame();
+  Result<std::uint32_t> get_frame(Hint hint);
+  std::uint32_t try_get_frame(Hint hint) noexcept;
   void give_frame(std::uint32_t frame) noexcept;
   std::uint32_t evict_one() noexcept;
+  std::uint32_t evict_scanned() noexcept;
+  enum class Visit : std::uint8_t { kEvicted, kAged, kPassed };
+  Visit visit(std::uint32_t frame) noexcept;
   bool try_evict(std::uint32_t frame) noexcept;
+  static bool may_go(const Frame& frame) noexcept;
+  std::uint8_t rounds_for(std::uint32_t frame, Hint hint) const noexcept;
+  void remember_scanned(std::uint32_t frame, Hint hint) noexcept;
   Status read_page(PageId id, std::byte* into, std::uint32_t* checksum, const Translation* expected);
   void publish(std::uint32_t frame, const std::byte* bytes) noexcept;
   void new_frame(Translation& entry, PageId id, std::uint32_t number) noexcept;
@@ -67,12 +81,14 @@ class BufferPool::Impl {
   // cleaner.cc
   void start_cleaner();
   void stop_cleaner() noexcept;
-  void wait_for_frames();
+  void wait_for_frames(std::uint64_t seen);
+  void note_frames_freed() noexcept;
   Status clean(std::vector<std::uint32_t>& pages);
   std::vector<std::uint32_t> dirty_pages(std::uint64_t rec_lsn_below);
   Lsn redo_start(Lsn log_end) noexcept;
   Status restore_torn_pages(Lsn redo_start);
 
+  Hot& hot_;
   File& data_;
   File& doublewrite_;
   DatabaseId database_;
@@ -82,11 +98,17 @@ class BufferPool::Impl {
   BufferOptions options_;
   Poison& poison_;
 
-  Translation* table_ = nullptr;
   std::size_t table_entries_ = 0;
-  std::atomic<std::uint32_t> page_count_{0};
   std::unique_ptr<Frames> frames_;
   std::atomic<std::uint64_t> hand_{0};
+  std::atomic<std::uint32_t> dirty_count_{0};
+  std::atomic<std::uint64_t> frames_freed_{0};  ///< rises when somebody who waits for a frame should look again
+
+  // Frames that scans loaded last, to be used again by scans: a big scan turns over these, not the cache.
+  static constexpr std::size_t kScanRingMax = 32;
+  std::array<std::atomic<std::uint32_t>, kScanRingMax> scan_ring_{};  // frame + 1; 0: none
+  std::atomic<std::uint32_t> scan_next_{0};
+  std::size_t scan_ring_count() const noexcept { return std::min<std::size_t>(kScanRingMax, frames_->count() / 8); }
 
   std::atomic<std::uint64_t> loads_{0};
   std::atomic<std::uint64_t> evictions_{0};
@@ -95,6 +117,7 @@ class BufferPool::Impl {
 
  private:
   void cleaner_main();
+  std::vector<std::uint32_t> pages_to_clean(bool wanted, std::uint64_t* oldest);
   Status clean_batch(std::span<const std::uint32_t> pages);
   unsigned copy_batch(std::span<const std::uint32_t> pages, Lsn* newest);
   Status write_batch(unsigned count);
@@ -113,8 +136,7 @@ class BufferPool::Impl {
   std::mutex wait_mutex_;
   std::condition_variable cleaner_wake_;
   std::condition_variable frames_wake_;
-  unsigned waiting_for_frames_ = 0;
-  std::uint64_t cleaned_rounds_ = 0;
+  bool frames_wanted_ = false;
   bool stopping_ = false;
   std::thread cleaner_;
 };

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/types.h"
@@ -31,6 +32,8 @@ struct Translation {
 
   static std::uint64_t version_of(std::uint64_t word) noexcept { return word >> kVersionShift; }
   static std::uint64_t holders_of(std::uint64_t word) noexcept { return word & kHolders; }
+  static std::size_t frame_of(std::uint64_t place) noexcept { return place >> kPlaceShift; }
+  static bool in_use(std::uint64_t place) noexcept { return (~place & (kResident | kMark)) == 0; }
   static bool is_exclusive(std::uint64_t word) noexcept { return holders_of(word) == kExclusive; }
 
   bool try_shared() noexcept {

@@ -39,8 +39,11 @@ class PoolWorld {
  public:
   static constexpr std::uint32_t kPages = 400;
 
-  explicit PoolWorld(SimFileSystem& disk, std::size_t frames = 32, bool fresh = true, std::uint64_t epoch = 1)
-      : disk_(disk) {
+  /// The test validator's idea of a page that is not sound although its checksum is.
+  static constexpr std::uint64_t kUnsound = 0xBAD;
+
+  explicit PoolWorld(SimFileSystem& disk, std::size_t frames = 32, bool fresh = true, std::uint64_t epoch = 1,
+                     BufferOptions options = {}) {
     if (fresh) {
       EXPECT_TRUE(disk.make_directory("/db"));
       EXPECT_TRUE(disk.make_directory("/db/log"));
@@ -61,16 +64,16 @@ class PoolWorld {
     log_ = *Log::open(disk, "/db/log", database_, {epoch, 77 + epoch, Lsn{epoch << 30}}, Lsn{epoch << 30}, log_options,
                       poison_);
     EXPECT_TRUE(log_->reserve(fresh ? 16 << 20 : 128 << 10));
-    BufferOptions options;
     options.cache_bytes = frames * kPageBytes;
-    pool_ = *BufferPool::open(
-        *data_, *doublewrite_, database_, *log_, redo_, [](PageId, Bytes) -> Status { return {}; }, options, poison_);
+    pool_ = *BufferPool::open(*data_, *doublewrite_, database_, *log_, redo_, &validate, options, poison_);
   }
 
   BufferPool& pool() { return *pool_; }
   Log& log() { return *log_; }
   Poison& poison() { return poison_; }
   File& data() { return *data_; }
+  File& doublewrite() { return *doublewrite_; }
+  const RedoTable& redo() const { return redo_; }
   const DatabaseId& database() const { return database_; }
 
   /// A new page with this number.
@@ -112,7 +115,11 @@ class PoolWorld {
   }
 
  private:
-  SimFileSystem& disk_;
+  static Status validate(PageId, Bytes page) {
+    if (number_on(page) == kUnsound) return Error(ErrorCode::kCorruption, "unsound");
+    return {};
+  }
+
   DatabaseId database_{};
   Poison poison_;
   RedoTable redo_;
