@@ -384,11 +384,12 @@ Growth growth_of(const Layout& l, std::size_t key_bytes, std::size_t value_bytes
   const bool implied = l.key_is_low_fence(l.count);
   if (l.fixed) {
     if ((implied || key == l.key_bytes) && value == l.value_bytes) {
-      return fits_fixed(l, l.count + 1, l.stride()) ? Growth::kFixed : Growth::kNoRoom;
+      if (fits_fixed(l, l.count + 1, l.stride())) return Growth::kFixed;
+    } else if (l.own_keys() == 0) {
+      if (fits_fixed(l, l.count + 1, l.stride_for(key, value))) return Growth::kReshape;
     }
-    if (l.own_keys() == 0) {
-      return fits_fixed(l, l.count + 1, l.stride_for(key, value)) ? Growth::kReshape : Growth::kNoRoom;
-    }
+    // A few long keys in an internal node take less when slotted: a fixed record 0 has room for a key that it does
+    // not store. Without this, half of a slotted node could be too large in the fixed form that it would begin with.
   }
   const unsigned cell = kCellHeaderBytes + (implied ? 0 : rest_of(l.suffix_of(key))) + value;
   return fits_slotted(l, l.count + 1, cells_bytes(l) + cell) ? Growth::kSlotted : Growth::kNoRoom;

@@ -140,9 +140,7 @@ class SplitChooser {
       const std::size_t left_bytes = node_.copy_key(slot - 1, left);
       std::size_t shared = layout_.prefix_bytes;
       while (shared < std::min(left_bytes, right_bytes) && left[shared] == right[shared]) ++shared;
-      bytes = shared + 1;
-      if (left_bytes == right_bytes) bytes = node::round_up(static_cast<unsigned>(bytes), 8);
-      bytes = std::min(bytes, right_bytes);
+      bytes = separator_bytes(shared, left_bytes, right_bytes);
     }
     if (!out.empty()) std::memcpy(out.data(), right.data(), bytes);
     return bytes;
@@ -157,6 +155,12 @@ class SplitChooser {
 };
 
 }  // namespace
+
+std::size_t separator_bytes(std::size_t shared, std::size_t left_bytes, std::size_t right_bytes) noexcept {
+  auto bytes = static_cast<unsigned>(shared + 1);
+  if (left_bytes == right_bytes) bytes = node::round_up(bytes, 8);
+  return std::min<std::size_t>(bytes, right_bytes);
+}
 
 SplitPoint choose_split(const NodeView& node, unsigned new_slot, std::size_t new_bytes) {
   SplitPoint point;

@@ -3,10 +3,9 @@
 #include <array>
 #include <memory>
 
-#include "base/payload_buffer.h"
 #include "base/try.h"
+#include "btree/structure_parts.h"
 #include "btree/tree.h"
-#include "buffer/page_image.h"
 #include "wal/log_space.h"
 
 namespace vaultgres {
@@ -15,20 +14,6 @@ namespace {
 
 /// Log space of a structure change: at most three whole pages, a few small parts, and bitmap bits.
 constexpr std::uint64_t kStructureLogBytes = log_bytes_for(3 * (kPageBytes + 64) + 3 * kKeyBytesMax + 512);
-
-using PageBuffer = std::array<std::byte, kPageBytes>;
-
-void add_image(MiniTxn& mini, ExclusiveGuard& page, Bytes image, PayloadBuffer& payload) {
-  payload.clear();
-  encode_page_image(payload, image);
-  mini.add(page, PageOp::kImage, payload.bytes());
-}
-
-std::array<std::byte, 4> child_value(PageId id) {
-  std::array<std::byte, 4> value{};
-  store_little(value.data(), raw(id));
-  return value;
-}
 
 /// Does a node say of itself what its parent says of it? A stale page, or a forged one, shows here.
 bool fences_match(const NodeView& parent, unsigned slot, const NodeView& node) {

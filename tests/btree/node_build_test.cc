@@ -210,6 +210,23 @@ TEST(NodeBuild, SplitsOfInternalNodes) {
   }
 }
 
+// Goal: a slotted internal node can be split into a half of long separators of one length, although a half in the fixed
+// form, which entry 0 has a whole record in, would not fit. Method: the odd one, which goes off, came first.
+TEST(NodeBuild, SplitsOffLongSeparatorsOfOneLength) {
+  for (std::size_t longest = kKeyBytesMax / 4; longest <= kKeyBytesMax; longest += kPageBytes / 512) {
+    NodeModel model(1, "", "", false);
+    ASSERT_TRUE(model.insert("", child_value(0)));
+    ASSERT_TRUE(model.insert("zz", child_value(1)));
+    std::string key(longest, 'k');
+    std::uint32_t id = 1;
+    do {
+      store_big(key.data() + 1, ++id);
+    } while (model.insert(key, child_value(id)));
+    EXPECT_TRUE(check_split(model, std::string(longest, 'z'), 4)) << longest;
+    ASSERT_FALSE(HasFailure()) << longest;
+  }
+}
+
 // Goal: neighbours that do not fit into one node are refused, those that just fit are merged, counted under
 // the shorter prefix. Method: two halves whose common prefix is lost by merging, grown entry by entry.
 TEST(NodeBuild, MergeCountsUnderTheShorterPrefix) {
