@@ -4,6 +4,8 @@
 
 #include "base/try.h"
 #include "btree/tree.h"
+#include "buffer/page_visits.h"
+#include "format/node.h"
 
 namespace vaultgres {
 
@@ -47,6 +49,13 @@ bool leaf_fits(const NodeView& leaf, const Tree::Target& target) {
   return false;
 }
 
+/// Asks for the lines of a node that every look at it needs, header, hints and fences, so that it waits for them once.
+void prefetch_node(Bytes page) {
+  __builtin_prefetch(page.data());
+  __builtin_prefetch(page.data() + kNodeHintsOffset);
+  __builtin_prefetch(page.data() + kPageBytes - 1);
+}
+
 /// Pages that a latched descent had to load; they stay resident until it has arrived.
 using Pins = std::vector<LoadPin>;
 
@@ -75,12 +84,53 @@ Status Tree::read_leaf(const Target& target, FunctionRef<void(const NodeView&)> 
   return read_leaf_latched(target, visit, hint);
 }
 
-Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit,
-                                          Hint hint) const {
+Status Tree::read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint, Trail& trail) const {
+  if (target.kind == Target::Kind::kCovering && try_follow(trail, target.key, visit, hint)) return {};
+  trail.clear();
+  for (unsigned attempt = 0; attempt < kOptimisticAttempts; ++attempt) {
+    VG_ASSIGN(const Attempt outcome, try_read_leaf(target, visit, hint, &trail));
+    if (outcome == Attempt::kDone) return {};
+  }
+  return read_leaf_latched(target, visit, hint);
+}
+
+/// Reads the leaf that covers `key` if that is the trail's leaf or its right sibling. False, whatever the reason:
+/// descend.
+bool Tree::try_follow(Trail& trail, Bytes key, FunctionRef<void(const NodeView&)> visit, Hint hint) const {
+  OptimisticGuard& here = trail.leaf_;
+  if (!here) return false;
+  const NodeView same(here.page());
+  if (!same.has_high_fence() || as_text(key) < as_text(same.high_fence())) {
+    // An unchanged leaf is still the one that the tree leads to.
+    if (same.object() != object_ || !same.covers(key)) return false;
+    visit(same);
+    if (!here.validate()) return false;
+    ++page_visits.tree;
+    return true;
+  }
+  auto next = context_->pool.optimistic(trail.right_, hint);
+  // The link is current as long as the leaf that holds it is unchanged; so the sibling was in the tree when its
+  // version was read, and an error on it is worth reporting by the descent only.
+  if (!here.validate() || !next) return false;
+  prefetch_node(next->page());
+  const NodeView sibling(next->page());
+  if (!check_child(sibling, 0, trail.right_) || !sibling.covers(key)) return false;
+  visit(sibling);
+  const PageId right = sibling.right();
+  if (!next->validate()) return false;
+  ++page_visits.tree;
+  trail.leaf_ = *std::move(next);
+  trail.right_ = right;
+  return true;
+}
+
+Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint,
+                                          Trail* trail) const {
   VG_ASSIGN(OptimisticGuard node, context_->pool.optimistic(root_, Hint::kNormal));
+  unsigned root_level = 0;
   {
     const NodeView root(node.page());
-    const unsigned level = root.level();
+    const unsigned level = root_level = root.level();
     if (Status sound = check_child(root, level, root_); !sound || level >= kLevelsMax) {
       if (!node.validate()) return Attempt::kLostRace;
       return sound ? damaged(root_, "deeper than any tree") : sound.error();
@@ -92,8 +142,15 @@ Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void
     if (level == 0) {
       const bool fits = leaf_fits(view, target);
       visit(view);
+      const PageId right = view.right();
       if (!node.validate()) return Attempt::kLostRace;
-      return fits ? Result<Attempt>(Attempt::kDone) : damaged(node.id(), kWrongFences);
+      page_visits.tree += root_level + 1;
+      if (!fits) return damaged(node.id(), kWrongFences);
+      if (trail != nullptr) {
+        trail->leaf_ = std::move(node);
+        trail->right_ = right;
+      }
+      return Attempt::kDone;
     }
     const PageId child = view.child(slot_towards(view, target));
     if (!node.validate()) return Attempt::kLostRace;
@@ -102,6 +159,7 @@ Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void
     // error on a page that the parent no longer leads to is no damage.
     if (!node.validate()) return Attempt::kLostRace;
     if (!next) return next.error();
+    prefetch_node(next->page());
     if (Status sound = check_child(NodeView(next->page()), level - 1, child); !sound) {
       if (!next->validate() || !node.validate()) return Attempt::kLostRace;
       return sound.error();

@@ -153,14 +153,14 @@ inline void copy_short(std::byte* to, const std::byte* from, unsigned bytes) noe
   }
 }
 
-/// Decodes the header once for all entries of a scan.
+/// Decodes the header once for all entries.
 class EntryReader {
  public:
   explicit EntryReader(const std::byte* page) noexcept : page_(page), layout_(Layout::load(page)) {
     std::memcpy(key_, page + kPageBytes - layout_.low_bytes, layout_.prefix_bytes);
   }
   unsigned count() const noexcept { return layout_.count; }
-  bool visit(unsigned slot, NodeView::VisitEntry& visit) noexcept {
+  bool visit(unsigned slot, NodeView::VisitEntry& visit) {
     const Entry entry = node::entry_of(page_, layout_, slot);
     // prefix_bytes + suffix_bytes <= kKeyBytesMax, whatever the page says; the head may overhang by four.
     std::byte* to = key_ + layout_.prefix_bytes;
@@ -183,17 +183,9 @@ class EntryReader {
 
 }  // namespace
 
-void NodeView::visit_up(unsigned first, VisitEntry visit) const noexcept {
+void NodeView::visit_up(unsigned first, VisitEntry visit) const {
   EntryReader reader(page_.data());
   for (unsigned slot = first; slot < reader.count(); ++slot) {
-    if (!reader.visit(slot, visit)) return;
-  }
-}
-
-void NodeView::visit_down(unsigned first, VisitEntry visit) const noexcept {
-  EntryReader reader(page_.data());
-  if (reader.count() == 0) return;
-  for (unsigned slot = std::min(first, reader.count() - 1) + 1; slot-- > 0;) {
     if (!reader.visit(slot, visit)) return;
   }
 }

@@ -54,13 +54,12 @@ class NodeView {
   };
   Position lower_bound(Bytes key) const noexcept;
 
-  /// Copies the whole key of `slot` to `out` (at least kKeyBytesMax); its length.
+  /// Copies the whole key of `slot` to `out` (at least kKeyBytesMax); its length. Runs of entries: node_run.h.
   std::size_t copy_key(unsigned slot, MutableBytes out) const noexcept;
-  /// For scans: `visit(slot, key, value, flags)` for the slots from `first` on, upwards or downwards, until it says
-  /// false. The key lives until the next slot.
+  /// `visit(slot, key, value, flags)` for the slots from `first` on until it says false. The key lives until the next
+  /// slot.
   using VisitEntry = FunctionRef<bool(unsigned slot, Bytes key, Bytes value, std::uint8_t flags)>;
-  void visit_up(unsigned first, VisitEntry visit) const noexcept;
-  void visit_down(unsigned first, VisitEntry visit) const noexcept;
+  void visit_up(unsigned first, VisitEntry visit) const;
   /// <0, 0, >0 as the slot's key is below, equal, above.
   int compare_key(unsigned slot, Bytes key) const noexcept;
   Bytes value(unsigned slot) const noexcept;
@@ -117,6 +116,10 @@ struct NodeFences {
 void build_node(MutableBytes out, ObjectId object, unsigned level, bool root, const NodeFences& fences, PageId right);
 /// Appends an entry at the end while building; false when it does not fit.
 bool append_entry(MutableBytes page, std::uint8_t flags, Bytes key, Bytes value);
+
+/// The separator between neighbouring keys of a leaf that have their first `shared` bytes in common is this many
+/// first bytes of the right one.
+std::size_t separator_bytes(std::size_t shared, std::size_t left_bytes, std::size_t right_bytes) noexcept;
 
 struct SplitPoint {
   unsigned slot = 0;  ///< first slot of the right half; 0 < slot < count

@@ -28,6 +28,8 @@ struct TreeContext {
   PageAllocator& space;
 };
 
+class TreeLoad;  // btree/tree_load.h
+
 class Tree {
  public:
   Tree(const TreeContext& context, ObjectId object, PageId root, Hint hint = Hint::kNormal) noexcept
@@ -54,6 +56,21 @@ class Tree {
   Status read_leaf(Bytes key, FunctionRef<void(const NodeView&)> visit) const {
     return read_leaf(Target{Target::Kind::kCovering, key}, visit, hint_);
   }
+
+  /// Where a scan upwards stands: the leaf that it read last, at the version that it read. As long as the leaf is
+  /// unchanged, the next leaf is found from there without a descent. It holds no latch, and is looked at only within
+  /// read_leaf() of a tree of the same pool.
+  class Trail {
+   public:
+    void clear() noexcept { leaf_ = OptimisticGuard(); }
+
+   private:
+    friend class Tree;
+    OptimisticGuard leaf_;
+    PageId right_ = kNoPage;
+  };
+  /// The same, by way of the trail if that leads there; it then stands on the leaf that was read.
+  Status read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint, Trail& trail) const;
 
   /// The leaf that covers `key`, latched exclusively. [no latch held]
   Result<ExclusiveGuard> write_leaf(Bytes key) const;
@@ -86,6 +103,7 @@ class Tree {
   Result<bool> free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> spill) const;
 
  private:
+  friend class TreeLoad;
   struct WritePath {
     ExclusiveGuard parent;  ///< empty when `node` is the root
     ExclusiveGuard node;
@@ -96,7 +114,9 @@ class Tree {
   // descent.cc
   enum class Parent : bool { kNo, kYes };
   Result<WritePath> latch_path(Bytes key, unsigned level, Parent parent) const;
-  Result<Attempt> try_read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint) const;
+  Result<Attempt> try_read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint,
+                                Trail* trail = nullptr) const;
+  bool try_follow(Trail& trail, Bytes key, FunctionRef<void(const NodeView&)> visit, Hint hint) const;
   Status read_leaf_latched(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint) const;
   Result<Attempt> try_latch_path(Bytes key, unsigned level, Parent parent, WritePath& path) const;
   Result<WritePath> latch_path_latched(Bytes key, unsigned level, Parent parent) const;

@@ -14,8 +14,8 @@ namespace internal {
 namespace {
 
 /// A short range should not pay for a whole leaf; a long one reads whole leaves soon.
-constexpr unsigned kFirstBatch = 32;
-constexpr unsigned kGrowth = 4;
+constexpr unsigned kFirstBatch = 64;
+constexpr unsigned kGrowth = 2;
 constexpr unsigned kWholeLeaf = kPageBytes;
 
 int compare(Bytes a, std::string_view b) {
@@ -24,14 +24,7 @@ int compare(Bytes a, std::string_view b) {
 
 }  // namespace
 
-Bytes CursorState::key() const noexcept {
-  return batch_.key(index_);
-}
-Bytes CursorState::value() const noexcept {
-  return large_ ? as_bytes(large_value_) : batch_.value(index_);
-}
-
-/// Both ends are looked at for every entry, whichever way the cursor goes.
+/// Both ends are looked at, whichever way the cursor goes.
 bool CursorState::inside(Bytes key) const noexcept {
   if (range.from) {
     const int order = compare(key, *range.from);
@@ -44,6 +37,19 @@ bool CursorState::inside(Bytes key) const noexcept {
   return true;
 }
 
+/// Keys go one way within a batch: when its first and its last key lie within the range, all do.
+std::size_t CursorState::count_inside() const noexcept {
+  std::size_t begin = 0;
+  std::size_t end = batch_.size();
+  if (end == 0 || !inside(batch_.key(0))) return 0;
+  if (inside(batch_.key(end - 1))) return end;
+  while (end - begin > 1) {
+    const std::size_t middle = (begin + end) / 2;
+    (inside(batch_.key(middle)) ? begin : end) = middle;
+  }
+  return end;
+}
+
 Result<bool> CursorState::out(ScanOrder order) noexcept {
   place = order == ScanOrder::kForward ? Place::kAfter : Place::kBefore;
   return false;
@@ -52,20 +58,21 @@ Result<bool> CursorState::out(ScanOrder order) noexcept {
 /// Reads leaves from `from` on until one has a visible entry. The cursor then stands on the first of them.
 Result<bool> CursorState::fill(Bytes from, bool unbounded, ScanOrder order) {
   const Engine& engine = handle.core->engine();
-  std::string position(as_text(from));
-  batch_max_ = std::clamp(batch_max_ * kGrowth, kFirstBatch, kWholeLeaf);
+  const Hint hint = scan_hint(handle.map->hint(), batch_max_ == 0);
   for (;;) {
+    batch_max_ = std::clamp(batch_max_ * kGrowth, kFirstBatch, kWholeLeaf);
     const auto registration = engine.snapshots.enter([&] { return newest_snapshot(engine); });
-    VG_TRY(scan_leaf(engine, handle.map->tree(engine), as_bytes(position), unbounded, order, self,
-                     registration.snapshot(), batch_max_, batch_));
+    VG_TRY(scan_leaf(engine, handle.map->tree(engine), from, unbounded, order, self, registration.snapshot(),
+                     batch_max_, hint, batch_));
     batch_order_ = order;
+    inside_ = count_inside();
     if (batch_.size() > 0) return arrive(0);
     if (batch_.at_end()) return out(order);
-    position.assign(as_text(batch_.bound()));
+    from = batch_.bound();
     unbounded = false;
     // An empty stretch beyond the range's end need not be walked.
-    if (order == ScanOrder::kForward && range.to && position > *range.to) return out(order);
-    if (order == ScanOrder::kBackward && range.from && position < *range.from) return out(order);
+    if (order == ScanOrder::kForward && range.to && as_text(from) > *range.to) return out(order);
+    if (order == ScanOrder::kBackward && range.from && as_text(from) < *range.from) return out(order);
   }
 }
 
@@ -73,7 +80,7 @@ Result<bool> CursorState::fill(Bytes from, bool unbounded, ScanOrder order) {
 Result<bool> CursorState::arrive(std::size_t at) {
   index_ = at;
   large_ = false;
-  if (!inside(batch_.key(at))) return out(batch_order_);
+  if (at >= inside_) return out(batch_order_);
   place = Place::kOn;
   if (!batch_.overflow(at)) return true;
   const Engine& engine = handle.core->engine();
@@ -93,23 +100,12 @@ Result<bool> CursorState::seek_backward(Bytes from, bool unbounded) {
   return fill(from, unbounded, ScanOrder::kBackward);
 }
 
-bool CursorState::step_within_batch(ScanOrder order) noexcept {
-  if (place != Place::kOn || batch_order_ != order || index_ + 1 >= batch_.size() || batch_.overflow(index_ + 1) ||
-      !inside(batch_.key(index_ + 1)) || handle.core->is_closed() || handle.map->dropped.load()) {
-    return false;
-  }
-  ++index_;
-  large_ = false;
-  return true;
-}
-
 /// One entry on. A batch of the other direction is left behind: the place is found again by key.
 Result<bool> CursorState::step(ScanOrder order) {
   if (batch_order_ == order) {
     if (index_ + 1 < batch_.size()) return arrive(index_ + 1);
     if (batch_.at_end()) return out(order);
-    const std::string bound(as_text(batch_.bound()));
-    return fill(as_bytes(bound), false, order);
+    return fill(batch_.bound(), false, order);
   }
   batch_max_ = 0;
   const std::string here(as_text(key()));

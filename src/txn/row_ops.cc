@@ -1,9 +1,7 @@
 #include "txn/row_ops.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
-#include <thread>
 
 #include "base/payload_buffer.h"
 #include "base/try.h"
@@ -96,13 +94,6 @@ class SingleClaim {
   const Writer& writer_;
   bool armed_ = false;
 };
-
-/// Until a commit of somebody else is one that readers are shown. [no latch held]
-Status wait_until_visible(const Engine& engine, std::uint64_t commit) {
-  if (commit == 0 || Lsn{commit} <= newest_snapshot(engine)) return {};
-  if (engine.mode == CommitMode::kDurable) return engine.log.flush(Lsn{commit});
-  return wait_until_filled(engine, Lsn{commit});
-}
 
 /// One try under the leaf's latch. Empty: something was missing and has been made room for or waited for.
 Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& manager, Writer& writer, const Tree& tree,
@@ -223,9 +214,6 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
   return MaybeChanged(std::move(changed));
 }
 
-/// How often, a millisecond apart, a change that finds the version table full looks again.
-constexpr unsigned kFullWaitsMax = 200;
-
 Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& writer, const Tree& tree,
                              const Change& change) {
   for (unsigned full = 0;;) {
@@ -238,15 +226,7 @@ Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& 
     VG_ASSIGN(std::optional<Changed> changed, try_change(engine, manager, writer, tree, change, log_space, log_bytes));
     if (!changed) continue;
     if (changed->outcome == Outcome::kTableFull) {
-      if (++full > kFullWaitsMax) {
-        return Error(ErrorCode::kTooLarge,
-                     "the transactions in flight have changed more keys than the cache has "
-                     "room to remember; commit in smaller steps or open with a larger cache");
-      }
-      VG_TRY(engine.log.flush(engine.log.filled()));  // what waited only to be durable can go now
-      manager.drop_versions();
-      // What is left is needed by readers under way, for a moment, or by open transactions, perhaps this one.
-      if (full > 1) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      VG_TRY(manager.make_version_room(full++));
       continue;
     }
     // The change is done and logged whatever becomes of the merge: one that lacks something is left to a later erase.
@@ -314,19 +294,6 @@ Result<bool> erase_entry(const Engine& engine, TxnManager& manager, Txn& txn, co
 
 namespace {
 
-/// The change as a transaction of its own, where one record does not do.
-template <class Body>
-auto in_transaction(TxnManager& manager, CommitMode mode, Body&& body) -> decltype(body(std::declval<Txn&>())) {
-  std::unique_ptr<Txn> txn = manager.begin();
-  auto result = body(*txn);
-  if (!result) {
-    VG_TRY(manager.rollback(std::move(txn)));
-    return result.error();
-  }
-  VG_TRY(manager.commit(std::move(txn), mode));
-  return result;
-}
-
 /// Makes a single change durable if it has to be, and leaves what it left behind to be dropped.
 Status finish_single(const Engine& engine, TxnManager& manager, const Tree& tree, const Change& change,
                      const Writer& writer, const Changed& changed, CommitMode mode) {
@@ -339,7 +306,11 @@ Status finish_single(const Engine& engine, TxnManager& manager, const Tree& tree
     durable = wait_until_filled(engine, changed.record.lsn);
   }
   if (changed.claimed) {
-    manager.retire_version(changed.record.lsn, {tree.object(), std::string(as_text(change.key)), change.erase});
+    try {
+      manager.retire_version(changed.record.lsn, {tree.object(), std::string(as_text(change.key)), change.erase});
+    } catch (const std::bad_alloc&) {
+      // The change is committed, whatever becomes of its entry: that stays until the database is closed.
+    }
   }
   return durable;
 }
@@ -378,6 +349,12 @@ Result<bool> erase_single(const Engine& engine, TxnManager& manager, const Tree&
 
 Lsn newest_snapshot(const Engine& engine) noexcept {
   return engine.mode == CommitMode::kDurable ? engine.log.durable() : engine.log.filled();
+}
+
+Status wait_until_visible(const Engine& engine, std::uint64_t commit) {
+  if (commit == 0 || Lsn{commit} <= newest_snapshot(engine)) return {};
+  if (engine.mode == CommitMode::kDurable) return engine.log.flush(Lsn{commit});
+  return wait_until_filled(engine, Lsn{commit});
 }
 
 Result<bool> get_entry(const Engine& engine, const Tree& tree, Bytes key, TxnId self, std::string& value) {
@@ -420,92 +397,6 @@ Result<bool> get_entry(const Engine& engine, const Tree& tree, Bytes key, TxnId 
     }
     return true;
   }
-}
-
-void LeafBatch::grow(std::size_t bytes) {
-  const std::size_t room = std::max({2 * bytes_max_, bytes_used_ + bytes, std::size_t{1024}});
-  std::unique_ptr<std::byte[]> larger(new std::byte[room]);
-  if (bytes_used_ > 0) std::memcpy(larger.get(), bytes_.get(), bytes_used_);
-  bytes_ = std::move(larger);
-  bytes_max_ = room;
-}
-
-void LeafBatch::add(Bytes key, Bytes value, std::uint8_t flags) {
-  if (key.size() + value.size() > bytes_max_ - bytes_used_) grow(key.size() + value.size());
-  std::byte* to = bytes_.get() + bytes_used_;
-  std::copy(key.begin(), key.end(), to);
-  std::copy(value.begin(), value.end(), to + key.size());
-  entries_.push_back({static_cast<std::uint32_t>(bytes_used_), static_cast<std::uint32_t>(value.size()),
-                      static_cast<std::uint16_t>(key.size()), flags});
-  bytes_used_ += key.size() + value.size();
-}
-
-namespace {
-
-/// Copies the visible state of one slot, if it has one. False: a version that the snapshot needs is gone.
-bool add_slot(const Engine& engine, const Tree& tree, Bytes key, Bytes value, std::uint8_t flags, TxnId self,
-              Lsn snapshot, LeafBatch& batch) {
-  if ((flags & kSlotHistory) != 0) {
-    const VersionTable::LookupResult older = engine.versions.find(tree.object(), key, snapshot, self);
-    if (older.found == VersionTable::Found::kTooOld) return false;
-    if (older.found == VersionTable::Found::kOlder) {
-      if (older.state.present) batch.add(key, as_bytes(older.state.value), older.state.flags);
-      return true;
-    }
-  }
-  if ((flags & kSlotGhost) == 0) batch.add(key, value, flags & kSlotOverflow);
-  return true;
-}
-
-}  // namespace
-
-Status scan_leaf(const Engine& engine, const Tree& tree, Bytes from, bool unbounded, ScanOrder order, TxnId self,
-                 Lsn snapshot, unsigned entries_max, LeafBatch& batch) {
-  using Kind = Tree::Target::Kind;
-  const bool forward = order == ScanOrder::kForward;
-  if (!forward && !unbounded && from.empty()) {  // no key is below the empty one
-    batch.clear();
-    batch.set_bound({}, true);
-    return {};
-  }
-  const Tree::Target target{forward ? Kind::kCovering : unbounded ? Kind::kLast : Kind::kBelow, from};
-  bool too_old = false;
-  VG_TRY(tree.read_leaf(
-      target,
-      [&](const NodeView& leaf) {
-        batch.clear();
-        too_old = false;
-        const unsigned count = leaf.count();
-        bool full = false;
-        if (forward) {
-          leaf.visit_up(leaf.lower_bound(from).slot, [&](unsigned, Bytes key, Bytes value, std::uint8_t flags) {
-            full = batch.size() >= entries_max;
-            if (full) {
-              batch.set_bound(key, false);
-            } else if (!add_slot(engine, tree, key, value, flags, self, snapshot, batch)) {
-              too_old = true;
-            }
-            return !full;
-          });
-          if (!full) batch.set_bound(leaf.high_fence(), !leaf.has_high_fence());
-        } else {
-          const unsigned end = unbounded ? count : std::min(leaf.lower_bound(from).slot, count);
-          if (end > 0) {
-            leaf.visit_down(end - 1, [&](unsigned, Bytes key, Bytes value, std::uint8_t flags) {
-              if (!add_slot(engine, tree, key, value, flags, self, snapshot, batch)) too_old = true;
-              full = batch.size() >= entries_max;
-              if (full) batch.set_bound(key, false);
-              return !full;
-            });
-          }
-          if (!full) batch.set_bound(leaf.low_fence(), leaf.low_fence().empty());
-        }
-      },
-      Hint::kScan));
-  if (too_old) {
-    return Error(ErrorCode::kConflict, "the snapshot that this scan reads at is too old; start it again");
-  }
-  return {};
 }
 
 }  // namespace vaultgres

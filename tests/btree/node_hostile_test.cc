@@ -1,6 +1,7 @@
 // Pages and payloads that no honest writer made. Run under the address sanitizer, pages lie on the heap with
 // nothing behind them.
 #include "btree/node_model.h"
+#include "btree/node_run.h"
 
 namespace vaultgres {
 namespace {
@@ -33,6 +34,15 @@ void look_at_everything(const NodeView& view, TestRandom& random) {
     static_cast<void>(view.compare_key(slot, as_bytes(wanted)));
     ASSERT_LE(view.lower_bound(as_bytes(wanted)).slot, count);
     ASSERT_LE(view.child_slot(as_bytes(wanted)), count);
+  }
+  EntryRun run;
+  for (unsigned i = 0; i < 2; ++i) {
+    const auto first = static_cast<unsigned>(i == 0 ? 0 : random.uniform(count + 2));
+    const auto end = static_cast<unsigned>(i == 0 ? 70000 : random.uniform(count + 2));
+    run.copy(view, first, end, random.one_in(2));
+    ASSERT_LE(run.size(), count);
+    std::string all;  // every byte is there
+    for (std::size_t at = 0; at < run.size(); ++at) all.append(as_text(run.key(at))).append(as_text(run.value(at)));
   }
 }
 

@@ -175,5 +175,110 @@ TEST_F(CursorTest, LargeValuesAreReadWhole) {
   EXPECT_EQ(content_of(map_), expected);
 }
 
+// Goal: ranges that end at any entry, so at every leaf's first and last too, have just the entries between. Entries of
+// one length and of many.
+TEST_F(CursorTest, RangesThatEndAtALeafsBoundEndThere) {
+  for (const bool one_length : {true, false}) {
+    Map map = *db_.create_map(one_length ? "fixed" : "slotted");
+    constexpr unsigned kCount = 1200;
+    for (unsigned i = 0; i < kCount; ++i) {
+      ASSERT_OK(map.put(key_of(i), std::string(one_length ? 16 : 10 + i % 20, 'v')));
+    }
+    for (unsigned i = 0; i + 1 < kCount; ++i) {
+      for (const unsigned length : {1u, 2u, 70u, 150u}) {
+        const unsigned last = std::min(i + length, kCount - 1);
+        const bool to_inclusive = length != 70;
+        const KeyRange range{
+            .from = key_of(i), .from_inclusive = length != 2, .to = key_of(last), .to_inclusive = to_inclusive};
+        const unsigned begin = length == 2 ? i + 1 : i;
+        const unsigned end = to_inclusive ? last + 1 : last;
+        if (length > 2 && i % 16 != 0) continue;
+        Cursor cursor = map.cursor(range);
+        for (unsigned at = begin; at < end; ++at) {
+          ASSERT_TRUE(*cursor.next());
+          ASSERT_EQ(cursor.key(), key_of(at));
+        }
+        ASSERT_FALSE(*cursor.next());
+        for (unsigned at = end; at-- > begin;) {
+          ASSERT_TRUE(*cursor.prev());
+          ASSERT_EQ(cursor.key(), key_of(at));
+        }
+        ASSERT_FALSE(*cursor.prev());
+      }
+    }
+  }
+}
+
+// Goal: turning round anywhere, within a batch, at its ends and after a seek, the cursor stands where a model does.
+TEST_F(CursorTest, ARandomWalkFollowsTheModel) {
+  TestRandom random;
+  fill(1500);
+  const std::vector<std::pair<std::string, std::string>> entries(content_.begin(), content_.end());
+  const auto count = static_cast<std::int64_t>(entries.size());
+  Cursor cursor = map_.cursor();
+  std::int64_t at = -1;
+  for (std::uint64_t round = 0; round < scaled(400); ++round) {
+    const std::uint64_t how = random.uniform(8);
+    if (how < 2) {
+      at = static_cast<std::int64_t>(random.uniform(entries.size()));
+      const std::string& key = entries[static_cast<std::size_t>(at)].first;
+      ASSERT_TRUE(*(how == 0 ? cursor.seek(key) : cursor.floor(key)));
+    }
+    const bool forward = random.one_in(2);
+    for (std::uint64_t steps = random.uniform(random.one_in(3) ? 400 : 6); steps > 0; --steps) {
+      at = std::clamp<std::int64_t>(at + (forward ? 1 : -1), -1, count);
+      const bool there = at >= 0 && at < count;
+      ASSERT_EQ(*(forward ? cursor.next() : cursor.prev()), there);
+      ASSERT_EQ(cursor.valid(), there);
+      if (!there) continue;
+      ASSERT_EQ(cursor.key(), entries[static_cast<std::size_t>(at)].first);
+      ASSERT_EQ(cursor.value(), entries[static_cast<std::size_t>(at)].second);
+    }
+  }
+}
+
+// Goal: while a transaction has changed entries among others, its own cursors see its state and all others that before
+// it, in leaves of one stride and in slotted ones, both ways.
+TEST_F(CursorTest, EachScanSeesItsOwnVersionOfChangedEntries) {
+  TestRandom random;
+  for (const bool one_length : {true, false}) {
+    Map map = *db_.create_map(one_length ? "fixed" : "slotted");
+    const auto value_of = [&](const std::string& text) {
+      return text + std::string(one_length ? 16 - text.size() : random.uniform(30), '.');
+    };
+    Content before;
+    for (unsigned i = 0; i < 800; ++i) {
+      before[key_of(i)] = value_of("old");
+      ASSERT_OK(map.put(key_of(i), before[key_of(i)]));
+    }
+    Content after = before;
+    Transaction txn = *db_.begin();
+    for (unsigned i = 0; i < 800; ++i) {
+      const std::uint64_t how = random.uniform(6);
+      if (how == 0) {
+        ASSERT_TRUE(*map.erase(txn, key_of(i)));
+        after.erase(key_of(i));
+      } else if (how <= 2) {
+        after[key_of(i)] = how == 1 ? value_of("new") : std::string(random.uniform(40), 'n');
+        ASSERT_OK(map.put(txn, key_of(i), after[key_of(i)]));
+      }
+    }
+    const auto walk = [](Cursor cursor, bool forward) {
+      Content seen;
+      for (auto more = forward ? cursor.first() : cursor.last(); *more;
+           more = forward ? cursor.next() : cursor.prev()) {
+        EXPECT_TRUE(seen.emplace(cursor.key(), cursor.value()).second);
+      }
+      return seen;
+    };
+    for (const bool forward : {true, false}) {
+      EXPECT_EQ(walk(map.cursor(), forward), before);
+      EXPECT_EQ(walk(map.cursor(txn), forward), after);
+    }
+    ASSERT_OK(txn.commit());
+    for (const bool forward : {true, false}) EXPECT_EQ(walk(map.cursor(), forward), after);
+  }
+}
+
 }  // namespace
 }  // namespace vaultgres

@@ -1,0 +1,239 @@
+// Goal: a scan that goes on from the leaf it read last sees what a scan that descends sees, whatever became of that
+// leaf and its neighbours in between.
+#include "btree/tree_support.h"
+#include "buffer/page_visits.h"
+
+namespace vaultgres {
+namespace {
+
+std::string number_key(std::uint64_t number) {
+  std::string key(8, '\0');
+  store_big(key.data(), number);
+  return key;
+}
+
+/// The keys of one leaf from a position on, and where the next one begins.
+struct Step {
+  std::vector<std::string> keys;
+  std::string low;
+  std::optional<std::string> high;
+};
+
+class TrailTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (std::uint64_t i = 0; i < kKeys; ++i) put(4 * i);
+  }
+  void put(std::uint64_t number) {
+    space_.insert(tree_, number_key(number), std::string(kInlineValueBytesMax, 'v'));
+    model_.insert(number_key(number));
+  }
+  /// Out it goes, with a merge where the leaf has become empty enough.
+  void erase(std::uint64_t number) {
+    const std::string key = number_key(number);
+    if (model_.erase(key) == 0) return;
+    {
+      LogSpace log_space(*space_.log);
+      must(log_space.reserve(Tree::log_bytes_of_change(key.size(), kInlineValueBytesMax)));
+      ExclusiveGuard leaf = must(tree_.write_leaf(as_bytes(key)));
+      PayloadBuffer payload;
+      encode_node_remove(payload, NodeView(leaf.page()).lower_bound(as_bytes(key)).slot);
+      MiniTxn mini(*space_.pool, *space_.log, RecordKind::kSystem);
+      mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
+      mini.commit();
+    }
+    must(tree_.merge_at(as_bytes(key)));
+  }
+  void erase_between(const std::string& low, const std::string& high) {
+    const std::vector<std::string> keys(model_.lower_bound(low), model_.lower_bound(high));
+    for (const std::string& key : keys) erase(load_big<std::uint64_t>(key.data()));
+  }
+  /// Another tree takes pages that are free.
+  void reuse_pages(ObjectId object) {
+    const Tree other = space_.create_tree(object);
+    for (std::uint64_t i = 0; i < 300; ++i) {
+      space_.insert(other, number_key(i), std::string(kInlineValueBytesMax, 'f'));
+    }
+  }
+
+  Step step(const std::string& from, Tree::Trail& trail) {
+    Step step;
+    must(tree_.read_leaf(
+        {Tree::Target::Kind::kCovering, as_bytes(from)},
+        [&](const NodeView& leaf) {
+          step = {};
+          step.low = as_text(leaf.low_fence());
+          if (leaf.has_high_fence()) step.high = as_text(leaf.high_fence());
+          for (unsigned i = leaf.lower_bound(as_bytes(from)).slot; i < leaf.count(); ++i) {
+            step.keys.push_back(key_of(leaf, i));
+          }
+        },
+        Hint::kScan, trail));
+    return step;
+  }
+  /// Every key of the tree from `from` on is found.
+  void expect_rest(std::string from, Tree::Trail& trail) {
+    std::vector<std::string> seen;
+    for (;;) {
+      const Step next = step(from, trail);
+      seen.insert(seen.end(), next.keys.begin(), next.keys.end());
+      if (!next.high) break;
+      ASSERT_GT(*next.high, from);
+      seen_leaves_ += 1;
+      from = *next.high;
+      if (seen.size() > model_.size()) break;
+    }
+    const std::vector<std::string> expected(model_.lower_bound(expected_from_), model_.end());
+    ASSERT_EQ(seen.size(), expected.size());
+    ASSERT_EQ(seen, expected);
+  }
+
+  static constexpr std::uint64_t kKeys = 400;
+  TreeSpace space_;
+  Tree tree_ = space_.create_tree();
+  std::set<std::string> model_;
+  std::string expected_from_;
+  std::size_t seen_leaves_ = 0;
+};
+
+TEST_F(TrailTest, OneDescentIsEnoughForAllLeaves) {
+  Tree::Trail trail;
+  const Step first = step("", trail);
+  ASSERT_TRUE(first.high);
+  const std::uint64_t before = page_visits.tree;
+  expected_from_ = *first.high;
+  expect_rest(*first.high, trail);
+  EXPECT_EQ(page_visits.tree - before, seen_leaves_ + 1) << "a page for each leaf, no more";
+}
+
+TEST_F(TrailTest, TheSameLeafIsReadAgainWithoutADescent) {
+  Tree::Trail trail;
+  const Step whole = step("", trail);
+  const std::uint64_t before = page_visits.tree;
+  const Step part = step(whole.keys[1], trail);
+  EXPECT_EQ(page_visits.tree - before, 1u);
+  EXPECT_EQ(part.keys, std::vector<std::string>(whole.keys.begin() + 1, whole.keys.end()));
+}
+
+TEST_F(TrailTest, ATrailThatLeadsElsewhereIsNotFollowed) {
+  for (const std::uint64_t at : {std::uint64_t{0}, 2 * kKeys, 4 * kKeys}) {
+    Tree::Trail trail;
+    step(number_key(2 * kKeys), trail);
+    expected_from_ = number_key(at);
+    expect_rest(expected_from_, trail);
+  }
+  // Of another tree on the same pages' pool.
+  Tree::Trail trail;
+  step(number_key(2 * kKeys), trail);
+  const Tree other = space_.create_tree(ObjectId{41});
+  bool empty = false;
+  must(other.read_leaf(
+      {Tree::Target::Kind::kCovering, as_bytes(number_key(2 * kKeys))},
+      [&](const NodeView& leaf) { empty = leaf.count() == 0; }, Hint::kScan, trail));
+  EXPECT_TRUE(empty);
+}
+
+/// What happens between two steps of a scan.
+enum class Between {
+  kLeafSplits,
+  kLeafMergesWithItsSibling,
+  kLeafEmptiesAndGoes,
+  kSiblingSplits,
+  kSiblingMergesWithItsOwn,
+  kAllAroundGoesAndIsReused,
+  kTreeShrinksToItsRoot,
+};
+
+class ChangedTrailTest : public TrailTest, public ::testing::WithParamInterface<Between> {
+ protected:
+  void change(const Step& leaf, const Step& sibling) {
+    const auto number = [](const std::string& key) { return load_big<std::uint64_t>(key.data()); };
+    switch (GetParam()) {
+      case Between::kLeafSplits:
+      case Between::kSiblingSplits: {
+        const std::vector<std::string> keys = GetParam() == Between::kLeafSplits ? leaf.keys : sibling.keys;
+        for (const std::string& key : keys) {
+          for (std::uint64_t i = 1; i < 4; ++i) put(number(key) + i);
+        }
+        break;
+      }
+      case Between::kLeafMergesWithItsSibling:
+        for (std::size_t i = 1; i < leaf.keys.size(); ++i) erase(number(leaf.keys[i]));
+        for (std::size_t i = 1; i < sibling.keys.size(); ++i) erase(number(sibling.keys[i]));
+        break;
+      case Between::kLeafEmptiesAndGoes:
+        erase_between(leaf.low, *leaf.high);
+        reuse_pages(ObjectId{50});
+        break;
+      case Between::kSiblingMergesWithItsOwn:
+        erase_between(*leaf.high, number_key(number(sibling.keys.back()) + 40));
+        break;
+      case Between::kAllAroundGoesAndIsReused:
+        erase_between(number_key(number(leaf.keys[0]) / 2), number_key(number(sibling.keys.back()) + 400));
+        reuse_pages(ObjectId{51});
+        break;
+      case Between::kTreeShrinksToItsRoot:
+        erase_between("", number_key(4 * kKeys - 8));
+        reuse_pages(ObjectId{52});
+        break;
+    }
+  }
+};
+
+TEST_P(ChangedTrailTest, TheScanGoesOnAsIfItHadDescended) {
+  TestRandom random;
+  Tree::Trail trail;
+  // Up to some leaf, then the change, then the rest.
+  const std::string start = number_key(random.uniform(kKeys) * 2);
+  Step leaf = step(start, trail);
+  ASSERT_TRUE(leaf.high);
+  Tree::Trail ahead;
+  const Step sibling = step(*leaf.high, ahead);
+  leaf = step(leaf.low, trail);  // from its beginning, so that it has several keys
+  ASSERT_FALSE(leaf.keys.empty());
+  change(leaf, sibling);
+  expected_from_ = *leaf.high;
+  expect_rest(*leaf.high, trail);
+  // And from within the leaf.
+  expected_from_ = leaf.keys.back();
+  expect_rest(leaf.keys.back(), trail);
+  // Both trails point at what has changed.
+  expected_from_ = *leaf.high;
+  expect_rest(*leaf.high, ahead);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ChangedTrailTest,
+                         ::testing::Values(Between::kLeafSplits, Between::kLeafMergesWithItsSibling,
+                                           Between::kLeafEmptiesAndGoes, Between::kSiblingSplits,
+                                           Between::kSiblingMergesWithItsOwn, Between::kAllAroundGoesAndIsReused,
+                                           Between::kTreeShrinksToItsRoot));
+
+// Goal: pages that are evicted between two steps are no obstacle.
+TEST(Trail, EvictedLeavesAreReadAgain) {
+  TreeSpace space(64);
+  const Tree tree = space.create_tree();
+  constexpr std::uint64_t kKeys = 2000;
+  for (std::uint64_t i = 0; i < kKeys; ++i) space.insert(tree, number_key(i), std::string(kInlineValueBytesMax, 'v'));
+  const std::uint64_t before = space.pool->stats().evictions;
+  Tree::Trail trail;
+  std::string from;
+  std::uint64_t seen = 0;
+  for (bool more = true; more;) {
+    must(tree.read_leaf(
+        {Tree::Target::Kind::kCovering, as_bytes(std::string(from))},
+        [&](const NodeView& leaf) {
+          more = leaf.has_high_fence();
+          seen += leaf.count();
+          from = as_text(leaf.high_fence());
+        },
+        Hint::kScan, trail));
+    if (seen % 3 == 0) {  // others read elsewhere
+      for (std::uint64_t i = 0; i < kKeys; i += 7) EXPECT_NE(space.find(tree, number_key(i)), "nothing");
+    }
+  }
+  EXPECT_EQ(seen, kKeys);
+  EXPECT_GT(space.pool->stats().evictions, before);
+}
+
+}  // namespace
+}  // namespace vaultgres
