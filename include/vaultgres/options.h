@@ -21,6 +21,11 @@ struct Options {
   std::size_t cache_bytes = std::size_t{256} << 20;
   /// Make the database when the directory does not exist or is empty.
   bool create_if_missing = true;
+  /// Only reads: nothing in the directory is written, synced, made or removed, so it may lie on a read-only mount, and
+  /// the database must be there. Any number of such handles and processes have it open at once; they and one that has
+  /// it open for writing exclude each other (kLocked). Changing calls return kReadOnly. After a crash it is recovered
+  /// in memory, which takes up to cache_bytes beside the cache; where that is not enough, opening returns kReadOnly.
+  bool read_only = false;
   /// The default of every commit, and what readers are shown: in a durable database only what a crash cannot
   /// take back, in a relaxed one every commit.
   Durability durability = Durability::kDurable;

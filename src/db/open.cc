@@ -6,6 +6,7 @@
 #include "base/try.h"
 #include "buffer/page_image.h"
 #include "db/core.h"
+#include "io/read_only_view.h"
 
 namespace vaultgres::internal {
 
@@ -37,6 +38,10 @@ Status validate_page(PageId id, Bytes page) {
       return verify_node(page);
     case PageType::kBitmap:
       return verify_bitmap(id, page);
+    case PageType::kHeap:
+      return verify_heap_page(page);
+    case PageType::kFreeSpaceMap:
+      return verify_map_page(page);
     case PageType::kOverflow:
     case PageType::kFree:
       return {};
@@ -68,9 +73,9 @@ Result<std::shared_ptr<Core>> Core::open(CoreFiles files, Options options) {
   if (options.flush_interval_ms < 1 || options.flush_interval_ms > 10000) {
     return Error(ErrorCode::kInvalidArgument, "flush_interval_ms must be 1 to 10,000");
   }
-  std::shared_ptr<Core> core(new Core(std::move(files), std::move(options)));
   try {
-    return open_core(std::move(core));
+    return options.read_only ? open_read_only(std::move(files), std::move(options))
+                             : open_core(std::shared_ptr<Core>(new Core(std::move(files), std::move(options))));
   } catch (const std::bad_alloc&) {
     return Error(ErrorCode::kOutOfMemory, "no memory to open the database");
   } catch (const std::system_error& e) {  // a thread that cannot be started
@@ -89,6 +94,30 @@ Result<std::shared_ptr<Core>> Core::open_core(std::shared_ptr<Core> core) {
     return started.error();
   }
   return core;
+}
+
+/// Opening is what it is for writing, on a view through which nothing is written.
+Result<std::shared_ptr<Core>> Core::open_read_only(CoreFiles files, Options options) {
+  if (files.owned != nullptr) {
+    return Error(ErrorCode::kInvalidArgument, "a database in memory begins empty: read-only, it would stay so");
+  }
+  options.create_if_missing = false;
+  auto owned = std::make_unique<ReadOnlyView>(*files.files, options.cache_bytes);
+  ReadOnlyView& view = *owned;
+  const std::shared_ptr<Core> core(new Core({&view, std::move(owned), std::move(files.directory)}, std::move(options)));
+  Result<std::shared_ptr<Core>> opened = open_core(core);
+  if (opened || !view.was_full()) return opened;
+  return Error(ErrorCode::kReadOnly, core->files_.directory +
+                                         " was not closed cleanly, and recovering it in memory takes more than the "
+                                         "cache of " +
+                                         std::to_string(core->options_.cache_bytes) +
+                                         " bytes allows; open it once for writing (any vaultgres command that writes "
+                                         "does), or with a larger cache");
+}
+
+Status Core::check_writable() const {
+  if (!options_.read_only) return {};
+  return Error(ErrorCode::kReadOnly, "the database is open read-only; open it for writing to change it");
 }
 
 Status Core::open_files() {
@@ -114,7 +143,11 @@ Status Core::open_files() {
     VG_TRY(create_files());
   } else {
     VG_ASSIGN(data_, fs.open(directory + "/" + kDataName, OpenMode::kReadWrite));
-    VG_TRY(data_->lock());
+    VG_TRY(data_->lock(options_.read_only ? LockMode::kShared : LockMode::kExclusive));
+    VG_ASSIGN(names, fs.list(directory));  // again: whoever held the lock until now may have removed some
+    for (const std::string& name : names) {
+      if (name.starts_with(kSortFilePrefix)) VG_TRY(fs.remove(directory + "/" + name));
+    }
   }
   const std::string log_directory = directory + "/" + kLogName;
   VG_ASSIGN(const bool log_there, fs.exists(log_directory));
@@ -192,12 +225,15 @@ void Core::make_engine(TxnId next_txn) {
                            snapshots_,
                            poison_,
                            TreeContext{*pool_, *log_, *space_},
+                           HeapContext{*pool_, *log_, *space_},
                            options_.durability == Durability::kDurable ? CommitMode::kDurable : CommitMode::kRelaxed,
                            options_.lock_timeout,
                            {},
                            {},
+                           {},
                            {}});
   engine_->find_tree = [this](ObjectId object) { return find_tree(object); };
+  engine_->find_heap = [this](ObjectId object) { return find_heap(object); };
   engine_->wake_collector = [this] {
     const std::lock_guard lock(maintenance_mutex_);
     maintenance_wanted_ = true;
@@ -216,6 +252,7 @@ Status Core::start() {
   register_image_ops(redo_);
   register_node_ops(redo_);
   register_bitmap_ops(redo_);
+  register_heap_ops(redo_);
   const std::string log_directory = files_.directory + "/" + kLogName;
   VG_ASSIGN(superblocks_, SuperblockStore::load(*data_));
   const bool fresh = superblocks_->current().checkpoint == kNoLsn;
@@ -234,6 +271,9 @@ Status Core::start() {
 
   BufferOptions buffer_options;
   buffer_options.cache_bytes = options_.cache_bytes;
+#ifdef VG_TEST_HOOKS
+  buffer_options.use_hints = !ignore_hints_in_tests.load();
+#endif
   VG_ASSIGN(pool_,
             BufferPool::open(*data_, *doublewrite_, database, *log_, redo_, &validate_page, buffer_options, poison_));
   versions_ = std::make_unique<VersionTable>(options_.cache_bytes / 8);
@@ -247,12 +287,13 @@ Status Core::start() {
   } else {
     VG_TRY(redo_log(*files_.files, log_directory, *superblocks_, analysis_, redo_, *pool_));
     VG_TRY(space_->open());
-    VG_TRY(load_catalog());
+    VG_TRY(load_catalog(analysis_.losers.empty()));
     VG_TRY(undo_losers(*txns_, analysis_));
     old_log_.reset();
-    if (!analysis_.losers.empty()) VG_TRY(load_catalog());  // undo may have changed it
+    if (!analysis_.losers.empty()) VG_TRY(load_catalog(true));  // undo may have changed it
     if (analysis_.records > 2) {
-      say("recovered after a crash: " + std::to_string(analysis_.records) + " log records redone, " +
+      say(std::string(options_.read_only ? "recovered in memory" : "recovered") +
+          " after a crash: " + std::to_string(analysis_.records) + " log records redone, " +
           std::to_string(analysis_.losers.size()) + " open transactions rolled back");
     }
   }
@@ -261,6 +302,10 @@ Status Core::start() {
   if (!analysis_.old_epochs.empty()) VG_TRY(pool_->flush_all());
   VG_TRY(checkpoint());
   opened_ = true;
+  if (options_.read_only) {
+    log_->refuse_changes();
+    return {};
+  }
   maintenance_ = std::thread([this] { maintain(); });
   return {};
 }
@@ -277,13 +322,18 @@ Status Core::format() {
     mini.commit();
   }
   log_->unreserve(log_bytes_for(4 * kPageBytes));
-  return load_catalog();
+  return load_catalog(true);
 }
 
 Result<ObjectId> Core::next_object() {
   const std::uint32_t id = next_object_.load();
   if (id >= object_lease_.load()) VG_TRY(checkpoint());  // covers the next ids
   return ObjectId{next_object_.fetch_add(1)};
+}
+
+Result<ObjectId> Core::reserve_object_id() {
+  const std::lock_guard ddl(ddl_mutex_);
+  return next_object();
 }
 
 Status Core::checkpoint() {
@@ -323,6 +373,18 @@ void Core::say(const std::string& line) {
 
 // --- Closing
 
+/// What deleted rows and entries hold is given back now: nobody would look for it after the next open.
+Status Core::collect_all() {
+  bool more = true;
+  for (unsigned round = 0; more && round < 16; ++round) {  // one or two, as nobody reads any more
+    Result<bool> collected = txns_->collect();
+    if (!collected && collected.error().code() == ErrorCode::kNoSpace) return {};  // it stays
+    if (!collected) return collected.error();
+    more = *collected;
+  }
+  return {};
+}
+
 Status Core::close() {
   const std::lock_guard closing(close_mutex_);
   if (closed_.exchange(true)) return {};
@@ -345,20 +407,30 @@ Status Core::close() {
   maintenance_wake_.notify_all();
   if (maintenance_.joinable()) maintenance_.join();
   if (result) result = poison_.check();
-  if (opened_) {  // else recovery is not through, and its log must stay what it is
-    if (result) result = log_->flush(log_->end());
-    if (result) result = pool_->flush_all();
-    if (result) result = checkpoint();
+  if (opened_ && !options_.read_only) {  // not opened: recovery is not through, and its log must stay what it is
+    try {
+      if (result) result = log_->flush(log_->end());
+      if (result) result = collect_all();
+      if (result) result = pool_->flush_all();
+      if (result) result = checkpoint();
+    } catch (const std::bad_alloc&) {
+      result = Error(ErrorCode::kOutOfMemory, "no memory to close in order; the next open recovers");
+    }
   }
   pool_.reset();
   log_.reset();
   doublewrite_.reset();
-  data_.reset();  // the lock goes with it
+  data_.reset();                                 // the lock goes with it …
+  if (options_.read_only) files_.owned.reset();  // … or with the view, which holds it as well
   return result;
 }
 
 Core::~Core() {
-  if (Status closed = close(); !closed) say("closing failed: " + std::string(closed.error().message()));
+  try {
+    if (Status closed = close(); !closed) say("closing failed: " + std::string(closed.error().message()));
+  } catch (const std::bad_alloc&) {
+    // No memory to say so.
+  }
 }
 
 }  // namespace vaultgres::internal

@@ -93,12 +93,16 @@ Result<std::uint64_t> File::size() {
   return bytes;
 }
 
-Status File::lock() {
-  const int os_error = uninterrupted([&] { return raw_->lock(); });
+Status File::lock(LockMode mode) {
+  const int os_error = uninterrupted([&] { return raw_->lock(mode); });
   if (os_error == 0) return {};
   if (os_error == EWOULDBLOCK) {
-    return Error(ErrorCode::kLocked, path_ + ": locked by another process, or by another handle of this process",
-                 os_error);
+    const char* who = mode == LockMode::kShared
+                          ? ": locked by another process, or by another handle of this process, that has it open for "
+                            "writing, which excludes readers"
+                          : ": locked by another process, or by another handle of this process; whoever opens it for "
+                            "writing must be alone, without readers too";
+    return Error(ErrorCode::kLocked, path_ + who, os_error);
   }
   return io_error(path_, "lock", os_error);
 }

@@ -25,6 +25,9 @@ struct IoAttempt {
   int os_error = 0;
 };
 
+/// Any number of holders share a file, or one has it for itself.
+enum class LockMode : std::uint8_t { kShared, kExclusive };
+
 /// What one open file can do. All calls may be made by several threads at once.
 class RawFile {
  public:
@@ -35,8 +38,8 @@ class RawFile {
   virtual int truncate(std::uint64_t size) = 0;                          ///< errno or 0
   virtual int allocate(std::uint64_t offset, std::uint64_t length) = 0;  ///< grow, zero-filled; errno or 0
   virtual int size(std::uint64_t* bytes) = 0;                            ///< errno or 0
-  virtual int
-  lock() = 0;  ///< exclusive, without waiting, dropped by the kernel with the process; EWOULDBLOCK when held
+  /// Without waiting, dropped by the kernel with the process; errno or 0, EWOULDBLOCK when others hold it.
+  virtual int lock(LockMode mode) = 0;
 };
 
 /// An open file. Owned by whoever opened it; thread-safe. Errors carry the path and the offset.
@@ -56,8 +59,9 @@ class File {
   /// Makes the file at least offset + length long with zeros that are allocated on disk.
   Status allocate(std::uint64_t offset, std::uint64_t length);
   Result<std::uint64_t> size();
-  /// kLocked when another process, or another handle of this process, holds it.
-  Status lock();
+  /// kLocked when another process, or another handle of this process, holds it (shared: holds it exclusively).
+  /// Holds until the file is closed. The holder may ask again for what it has, not for the other.
+  Status lock(LockMode mode = LockMode::kExclusive);
 
   const std::string& path() const noexcept { return path_; }
 

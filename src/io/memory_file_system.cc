@@ -91,7 +91,7 @@ class MemoryFile final : public RawFile {
     *bytes = data_->size();
     return 0;
   }
-  int lock() override { return 0; }
+  int lock(LockMode) override { return 0; }
 
  private:
   std::shared_ptr<MemoryFileData> data_;

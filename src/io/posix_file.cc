@@ -8,8 +8,9 @@
 // transfer; a descriptor stays the same, and with it the lock.
 //
 // Lock. flock() belongs to the open file description: closing another descriptor of the same file does
-// not drop it (fcntl() locks would be dropped), and the kernel drops it with the process. The registry
-// makes a second handle of this process fail also where flock() is emulated per process (NFS).
+// not drop it (fcntl() locks would be dropped), and the kernel drops it with the process. A shared one is had
+// through a descriptor for reading as well. The registry makes a second handle of this process fail also where
+// flock() is emulated per process (NFS).
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -21,8 +22,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <mutex>
-#include <set>
+#include <optional>
 #include <utility>
 
 #include "base/aligned_buffer.h"
@@ -33,10 +35,12 @@ namespace {
 
 static_assert(kIoBufferAlignment % kIoAlignment == 0);
 
-/// Which files this process has locked. Never destroyed: files may be closed by static destructors.
+/// Which files this process has locked, and how many handles share each: kAlone when one has it for itself. Never
+/// destroyed: files may be closed by static destructors.
 struct LockRegistry {
   std::mutex mutex;
-  std::set<std::pair<dev_t, ino_t>> held;
+  static constexpr int kAlone = -1;
+  std::map<std::pair<dev_t, ino_t>, int> held;
 };
 LockRegistry& lock_registry() {
   static auto* const registry = new LockRegistry;
@@ -82,7 +86,7 @@ class PosixFile final : public RawFile {
   }
   int allocate(std::uint64_t offset, std::uint64_t length) override;
   int size(std::uint64_t* bytes) override;
-  int lock() override;
+  int lock(LockMode mode) override;
 
  private:
   bool set_direct(bool on) noexcept;
@@ -92,7 +96,7 @@ class PosixFile final : public RawFile {
 
   const int descriptor_;
   std::atomic<bool> direct_{false};  // a stale true costs one more EINVAL, nothing else
-  bool locked_ = false;              // guarded by the registry's mutex
+  std::optional<LockMode> locked_;   // guarded by the registry's mutex
   std::pair<dev_t, ino_t> identity_{};
 };
 
@@ -102,7 +106,9 @@ PosixFile::~PosixFile() {
   // Closed before it leaves the registry, and both under the mutex: who finds the registry free finds the
   // lock free.
   ::close(descriptor_);
-  if (locked_) registry.held.erase(identity_);
+  if (!locked_) return;
+  const auto held = registry.held.find(identity_);
+  if (held->second == LockRegistry::kAlone || --held->second == 0) registry.held.erase(held);
 }
 
 bool PosixFile::set_direct(bool on) noexcept {
@@ -182,18 +188,24 @@ int PosixFile::size(std::uint64_t* bytes) {
   return 0;
 }
 
-int PosixFile::lock() {
+int PosixFile::lock(LockMode mode) {
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0) return errno;
   const std::pair identity(status.st_dev, status.st_ino);
   LockRegistry& registry = lock_registry();
   const std::lock_guard guard(registry.mutex);
-  if (locked_) return 0;
-  if (registry.held.contains(identity)) return EWOULDBLOCK;
-  if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) return errno;
-  registry.held.insert(identity);
+  if (locked_) return *locked_ == mode ? 0 : EINVAL;
+  const bool shared = mode == LockMode::kShared;
+  const auto held = registry.held.find(identity);
+  if (held != registry.held.end() && (!shared || held->second == LockRegistry::kAlone)) return EWOULDBLOCK;
+  if (::flock(descriptor_, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) return errno;
+  if (shared) {
+    ++registry.held[identity];
+  } else {
+    registry.held.emplace(identity, LockRegistry::kAlone);
+  }
   identity_ = identity;
-  locked_ = true;
+  locked_ = mode;
   return 0;
 }
 

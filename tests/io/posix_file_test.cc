@@ -139,6 +139,61 @@ TEST_F(PosixFileTest, LocksOutASecondHandle) {
   EXPECT_TRUE((*system_.open(path_, OpenMode::kReadWrite))->lock());
 }
 
+// Goal: readers share a file, also when they may only read it; one writer and any reader exclude each other.
+TEST_F(PosixFileTest, ReadersShareALock) {
+  auto writer = *system_.open(path_, OpenMode::kCreate);
+  auto first = *system_.open(path_, OpenMode::kReadOnly);
+  auto second = *system_.open(path_, OpenMode::kReadOnly);
+  ASSERT_TRUE(first->lock(LockMode::kShared));
+  ASSERT_TRUE(second->lock(LockMode::kShared));
+  EXPECT_TRUE(first->lock(LockMode::kShared)) << "the holder may ask again";
+  EXPECT_FALSE(first->lock(LockMode::kExclusive)) << "but not for the other kind";
+  const Status alone = writer->lock();
+  ASSERT_FALSE(alone);
+  EXPECT_EQ(alone.error().code(), ErrorCode::kLocked);
+  EXPECT_NE(alone.error().message().find("without readers"), std::string_view::npos) << alone.error().message();
+  first.reset();
+  EXPECT_EQ(writer->lock().error().code(), ErrorCode::kLocked) << "one reader is left";
+  second.reset();
+  ASSERT_TRUE(writer->lock());
+  auto third = *system_.open(path_, OpenMode::kReadOnly);
+  const Status shared = third->lock(LockMode::kShared);
+  ASSERT_FALSE(shared);
+  EXPECT_EQ(shared.error().code(), ErrorCode::kLocked);
+  EXPECT_NE(shared.error().message().find("for writing"), std::string_view::npos) << shared.error().message();
+  writer.reset();
+  EXPECT_TRUE(third->lock(LockMode::kShared));
+}
+
+// Goal: the same between two processes.
+TEST_F(PosixFileTest, ReadersOfTwoProcessesShareALock) {
+  ASSERT_TRUE(system_.open(path_, OpenMode::kCreate));
+  for (const LockMode child_has : {LockMode::kShared, LockMode::kExclusive}) {
+    int ready[2];
+    ASSERT_EQ(::pipe(ready), 0);
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      auto file = system_.open(path_, OpenMode::kReadWrite);
+      const char answer = file && (*file)->lock(child_has) ? 'y' : 'n';
+      static_cast<void>(!::write(ready[1], &answer, 1));
+      while (true) ::pause();
+    }
+    char answer = 0;
+    ASSERT_EQ(::read(ready[0], &answer, 1), 1);
+    EXPECT_EQ(answer, 'y');
+    auto writer = *system_.open(path_, OpenMode::kReadWrite);
+    auto reader = *system_.open(path_, OpenMode::kReadOnly);
+    EXPECT_EQ(writer->lock().error().code(), ErrorCode::kLocked);
+    EXPECT_EQ(reader->lock(LockMode::kShared).has_value(), child_has == LockMode::kShared);
+    ::kill(child, SIGKILL);
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    EXPECT_TRUE(reader->lock(LockMode::kShared));
+    ::close(ready[0]);
+    ::close(ready[1]);
+  }
+}
+
 // Goal: a lock is exclusive between processes, and the kernel drops it with a killed process.
 TEST_F(PosixFileTest, LocksOutAnotherProcess) {
   ASSERT_TRUE(system_.open(path_, OpenMode::kCreate));

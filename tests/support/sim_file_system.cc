@@ -11,7 +11,7 @@ namespace vaultgres {
 class SimFile final : public RawFile {
  public:
   SimFile(SimFileSystem& system, InodeId inode, bool writable) : system_(system), inode_(inode), writable_(writable) {}
-  ~SimFile() override { system_.close(inode_, holds_lock_); }
+  ~SimFile() override { system_.close(inode_, held_); }
 
   IoAttempt read(std::uint64_t offset, MutableBytes into) override { return system_.read(inode_, offset, into); }
   IoAttempt write(std::uint64_t offset, Bytes from) override {
@@ -24,13 +24,13 @@ class SimFile final : public RawFile {
     return writable_ ? system_.allocate(inode_, offset, length) : EBADF;
   }
   int size(std::uint64_t* bytes) override { return system_.size(inode_, bytes); }
-  int lock() override { return system_.lock(inode_, &holds_lock_); }
+  int lock(LockMode mode) override { return system_.lock(inode_, mode, &held_); }
 
  private:
   SimFileSystem& system_;
   const InodeId inode_;
   const bool writable_;
-  bool holds_lock_ = false;  // guarded by the file system's mutex
+  std::optional<LockMode> held_;  // guarded by the file system's mutex
 };
 
 namespace {
@@ -250,10 +250,11 @@ void SimFileSystem::move_paths(const std::string& from, const std::string& to) {
 
 // --- open files ---
 
-void SimFileSystem::close(InodeId inode, bool unlock) {
+void SimFileSystem::close(InodeId inode, std::optional<LockMode> held) {
   const std::lock_guard guard(mutex_);
   Node& node = nodes_.at(inode);
-  if (unlock) node.locked = false;
+  if (held == LockMode::kExclusive) node.locked = false;
+  if (held == LockMode::kShared) --node.sharers;
   if (--node.open_count == 0 && !node.linked) unlink(inode);
 }
 
@@ -322,12 +323,17 @@ int SimFileSystem::size(InodeId inode, std::uint64_t* bytes) const {
   return 0;
 }
 
-int SimFileSystem::lock(InodeId inode, bool* holds_lock) {
+int SimFileSystem::lock(InodeId inode, LockMode mode, std::optional<LockMode>* held) {
   const std::lock_guard guard(mutex_);
   Node& node = nodes_.at(inode);
-  if (*holds_lock) return 0;
-  if (node.locked) return EWOULDBLOCK;
-  node.locked = *holds_lock = true;
+  if (*held) return **held == mode ? 0 : EINVAL;
+  if (node.locked || (mode == LockMode::kExclusive && node.sharers > 0)) return EWOULDBLOCK;
+  if (mode == LockMode::kShared) {
+    ++node.sharers;
+  } else {
+    node.locked = true;
+  }
+  *held = mode;
   return 0;
 }
 

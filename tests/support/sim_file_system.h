@@ -135,7 +135,8 @@ class SimFileSystem final : public FileSystem {
   struct Node {
     std::string path;
     std::size_t open_count = 0;
-    bool locked = false;
+    unsigned sharers = 0;  ///< handles that share its lock …
+    bool locked = false;   ///< … or one has it for itself
     bool linked = true;
   };
   struct ArmedFault {
@@ -162,7 +163,7 @@ class SimFileSystem final : public FileSystem {
   std::uint64_t used_bytes_locked() const;
   void unlink(InodeId inode);
   void move_paths(const std::string& from, const std::string& to);
-  void close(InodeId inode, bool unlock);
+  void close(InodeId inode, std::optional<LockMode> held);
 
   // One call each on an open file; SimFile forwards.
   IoAttempt read(InodeId inode, std::uint64_t offset, MutableBytes into);
@@ -171,7 +172,7 @@ class SimFileSystem final : public FileSystem {
   int truncate(InodeId inode, std::uint64_t size);
   int allocate(InodeId inode, std::uint64_t offset, std::uint64_t length);
   int size(InodeId inode, std::uint64_t* bytes) const;
-  int lock(InodeId inode, bool* holds_lock);
+  int lock(InodeId inode, LockMode mode, std::optional<LockMode>* held);
 
   mutable std::mutex mutex_;  // guards everything down to observer_
   SimImage base_;             // durable before the trace
