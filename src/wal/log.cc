@@ -56,6 +56,7 @@ class Log::Impl {
   void request_flush() noexcept { wake_flusher(flush_wanted_); }
   Status reserve(std::uint64_t bytes);
   void unreserve(std::uint64_t bytes) noexcept { reserved_.fetch_sub(bytes, std::memory_order_seq_cst); }
+  void refuse_changes() noexcept { refuses_changes_.store(true, std::memory_order_relaxed); }
   Status recycle(std::uint64_t below);
   Status read(std::uint64_t address, std::vector<std::byte>& record);
 
@@ -105,6 +106,7 @@ class Log::Impl {
   std::mutex sync_mutex_;  // one sync at a time
 
   std::atomic<std::uint64_t> reserved_{0};
+  std::atomic<bool> refuses_changes_{false};
   std::atomic<bool> ahead_failed_{false};  // no room for a segment ahead: reserve() finds out when there is
 
   std::mutex flusher_mutex_;
@@ -185,8 +187,13 @@ void Log::Impl::lead(std::unique_lock<std::mutex>& lock) {
   flights_.push_back(&flight);
   lock.unlock();
 
-  Status done = write(flight);
-  if (done) done = sync(flight);
+  Status done;
+  try {
+    done = write(flight);
+    if (done) done = sync(flight);
+  } catch (const std::bad_alloc&) {  // the flight must not stay in the list
+    done = Error(ErrorCode::kOutOfMemory, "no memory while writing the log");
+  }
   if (!done) poison_.set(done.error());
 
   lock.lock();
@@ -268,6 +275,9 @@ bool Log::Impl::try_reserve(std::uint64_t bytes) noexcept {
 
 Status Log::Impl::reserve(std::uint64_t bytes) {
   VG_TRY(poison_.check());
+  if (refuses_changes_.load(std::memory_order_relaxed)) {
+    return Error(ErrorCode::kReadOnly, "the database is open read-only; open it for writing to change it");
+  }
   if (!try_reserve(bytes)) {
     VG_TRY(segments.prepare([&] { return try_reserve(bytes); },
                             [&] { return has_room(reserved_.load(std::memory_order_seq_cst)); }));
@@ -314,7 +324,13 @@ void Log::Impl::run_flusher() {
     }
     if (stop_) return;
     lock.unlock();
-    if (prepare_wanted_.exchange(false)) prepare_ahead();
+    if (prepare_wanted_.exchange(false)) {
+      try {
+        prepare_ahead();
+      } catch (const std::bad_alloc&) {
+        ahead_failed_.store(true, std::memory_order_relaxed);
+      }
+    }
     // A failure of a flush is in the poison.
     if (flush_wanted_.exchange(false)) static_cast<void>(flush(buffer.end()));
     const Clock::time_point now = Clock::now();
@@ -343,6 +359,8 @@ Status Log::Impl::read(std::uint64_t address, std::vector<std::byte>& record) {
                                              ": this epoch goes from " + std::to_string(raw(epoch.first)) + " to " +
                                              std::to_string(end));
   }
+  // A flush ends behind a record: one that begins below the durable position is whole in the files.
+  if (address < durable.load(std::memory_order_acquire)) return read_from_files(address, record);
   buffer.wait_until_filled(end);
   {
     // Blocks of the ring are reused when durable has passed them, and it cannot while this is held.
@@ -412,6 +430,9 @@ Status Log::reserve(std::uint64_t bytes) {
 }
 void Log::unreserve(std::uint64_t bytes) noexcept {
   impl_->unreserve(bytes);
+}
+void Log::refuse_changes() noexcept {
+  impl_->refuse_changes();
 }
 Status Log::recycle(Lsn below) {
   return impl_->recycle(raw(below));

@@ -73,6 +73,8 @@ class Log {
   /// holds no latch.
   Status reserve(std::uint64_t bytes);
   void unreserve(std::uint64_t bytes) noexcept;
+  /// From now on reserve() answers kReadOnly. No change of the database gets past that.
+  void refuse_changes() noexcept;
 
   /// Segments that lie wholly below `below` may be reused from now on.
   Status recycle(Lsn below);

@@ -98,7 +98,7 @@ const char* RecordView::parse_undo(Bytes* rest) noexcept {
   }
   undo.object = ObjectId{part->object.get()};
   undo.op = static_cast<UndoOp>(part->op.get());
-  if (undo.op != UndoOp::kEraseInserted && undo.op != UndoOp::kRestoreValue) return "its undo operation is unknown";
+  if (undo.op < UndoOp::kEraseInserted || undo.op > UndoOp::kRestoreRow) return "its undo operation is unknown";
   if (part->reserved.get() != 0) return "reserved bytes of its undo part are not zero";
   undo_ = undo;
   return nullptr;

@@ -441,6 +441,20 @@ TEST(Log, ShortAndInterruptedTransfersAreContinued) {
   EXPECT_EQ(read->records.size(), written.size());
 }
 
+TEST(Log, ReadingWhatIsDurableSyncsNothingElse) {
+  const auto disk = test_disk();
+  TestRandom random(11);
+  TestLog test(*disk, kSmall);
+  const KeptRecord durable = test.append(test_record(random, 3000, 1));
+  ASSERT_TRUE(test.log->flush(durable.lsn));
+  test.append(test_record(random, 3000, 2));  // a flush would take it along
+  const std::uint64_t syncs = disk->calls(IoCall::kSync);
+  std::vector<std::byte> bytes;
+  ASSERT_TRUE(test.log->read(durable.address, bytes));
+  EXPECT_EQ(bytes, durable.bytes);
+  EXPECT_EQ(disk->calls(IoCall::kSync), syncs);
+}
+
 TEST(Log, ReadTakesTheBufferWithoutASync) {
   const auto disk = test_disk();
   TestRandom random(10);
@@ -466,6 +480,24 @@ TEST(Log, ReadTakesTheBufferWithoutASync) {
   for (const std::uint64_t address : {std::uint64_t{0}, raw(test.span.first), raw(test.log->end()), UINT64_MAX}) {
     EXPECT_FALSE(test.log->read(Lsn{address}, bytes)) << address;
   }
+}
+
+// No change can be logged any more; what was logged before is flushed and read as ever.
+TEST(Log, RefusesSpaceForChanges) {
+  const auto disk = test_disk();
+  TestRandom random(9);
+  TestLog test(*disk, kSmall);
+  const KeptRecord kept = test.append(test_record(random, 1000, 1));
+  ASSERT_TRUE(test.log->reserve(1000));
+  test.log->refuse_changes();
+  const Status refused = test.log->reserve(1000);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), ErrorCode::kReadOnly);
+  test.log->unreserve(1000);
+  EXPECT_TRUE(test.log->flush(test.log->end()));
+  std::vector<std::byte> bytes;
+  ASSERT_TRUE(test.log->read(kept.address, bytes));
+  EXPECT_EQ(bytes, kept.bytes);
 }
 
 TEST(Log, FlushBeyondTheEndIsAnError) {
