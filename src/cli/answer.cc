@@ -93,7 +93,7 @@ std::string text_of(const Json& value, std::size_t shorten_to) {
   if (value.is_array()) {
     std::string list;
     for (const Json& item : value) list += (list.empty() ? "" : ", ") + text_of(item);
-    return list.empty() ? "none" : list;
+    return list.empty() ? "none" : shorten(std::move(list), shorten_to);
   }
   if (value.is_object()) {
     std::string list;

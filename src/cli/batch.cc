@@ -10,6 +10,7 @@
 #include "base/try.h"
 #include "cli/escape.h"
 #include "cli/line_reader.h"
+#include "cli/named_object.h"
 #include "cli/open_database.h"
 #include "cli/output.h"
 #include "cli/verb.h"
@@ -246,8 +247,10 @@ Result<ExitCode> run_session(Session& session) {
 Result<ExitCode> run(const Batch& batch) {
   const Durability durability = batch.relaxed ? Durability::kRelaxed : Durability::kDurable;
   return with_database(batch.directory, Missing::kIsCreated, durability, [&](Database& database) -> Result<ExitCode> {
-    VG_ASSIGN(Map map, database.open_or_create_map(batch.map));
-    Session session(database, std::move(map));
+    VG_ASSIGN(NamedObject object, open_or_create(database, batch.map));
+    Map* const map = std::get_if<Map>(&object);
+    if (map == nullptr) return malformed(fmt::format("batch is for maps, and {} is none", named(object)));
+    Session session(database, std::move(*map));
     return run_session(session);
   });
 }
@@ -262,6 +265,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kBatchVerb = {"batch", "Entries", "Run commands from standard input", kDetails, declare};
+const Verb kBatchVerb = {"batch", "Entries and rows", "Run commands from standard input", kDetails, declare};
 
 }  // namespace vaultgres::cli

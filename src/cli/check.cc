@@ -16,7 +16,8 @@ namespace {
 
 constexpr char kDetails[] = R"(
 Reads every page: checksums, order of keys, fences, levels, siblings, and that every page belongs to exactly
-one owner or is free. Each problem is a line that names the page. Exit code 2 when there is one.
+one owner or is free. Each problem is a line that names the page. Exit code 2 when there is one. A directory
+that cannot be written is checked as well, and stays as it is.
 
 Examples:
   vaultgres check shop.vg

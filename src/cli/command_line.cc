@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <iterator>
 #include <numeric>
 #include <string_view>
 #include <utility>
@@ -22,11 +23,13 @@ Examples:
   vaultgres create-map shop.vg sessions            make a database and a map
   vaultgres insert shop.vg sessions alice 42       durable when the command returns
   vaultgres range shop.vg sessions --prefix a      keys in order
+  vaultgres import shop.vg users users.csv         make a table of a CSV file
+  vaultgres create-index shop.vg users by_id id    find its rows without a scan
   vaultgres check shop.vg                          is every page as it should be?
   vaultgres VERB --help                            more, with examples
 
 Exit codes: 0 ok, 1 usage or bad input, 2 corruption, 3 I/O or no space, 4 locked, 5 constraint or
-conflict, 6 not found.)";
+conflict, 6 not found, 130 interrupted.)";
 
 /// Letters to change, add or drop to make one word out of the other.
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -50,6 +53,22 @@ void report_unknown_verb(std::string_view given, std::span<const Verb* const> ve
   const bool close = edit_distance(given, nearest->name) <= 2;
   report_note(fmt::format("there is no verb `{}`; {}`vaultgres --help` lists them", given,
                           close ? fmt::format("did you mean `{}`? ", nearest->name) : ""));
+}
+
+/// The library splits a value "[a,b]" of a list into two. No argument contains a NUL: one in front keeps such a value
+/// together, until as_given().
+std::string kept_together(std::string argument) {
+  return argument.starts_with('[') ? std::string(1, '\0') + argument : argument;
+}
+std::string as_given(const std::string& argument) {
+  return argument.substr(argument.starts_with('\0') ? 1 : 0);
+}
+
+CLI::callback_t all_into(std::vector<std::string>& target) {
+  return [&target](const std::vector<std::string>& texts) {
+    std::transform(texts.begin(), texts.end(), std::back_inserter(target), as_given);
+    return true;
+  };
 }
 
 /// The library's words for a wrong command line, and where to read on.
@@ -80,20 +99,30 @@ ExitCode run_action(const Action& action) {
 
 void Arguments::positional(const char* name, std::string& target, const char* help) {
   app_.add_option_function<std::string>(
-          name, [&target](const std::string& text) { target = text; }, help)
+          name, [&target](const std::string& text) { target = as_given(text); }, help)
       ->required()
       ->type_name("");
 }
 
 void Arguments::positional(const char* name, std::optional<std::string>& target, const char* help) {
   app_.add_option_function<std::string>(
-          name, [&target](const std::string& text) { target = text; }, help)
+          name, [&target](const std::string& text) { target = as_given(text); }, help)
       ->type_name("");
+}
+
+void Arguments::positional(const char* name, std::vector<std::string>& target, const char* help) {
+  app_.add_option(name, all_into(target), help)->required()->expected(1, -1)->allow_extra_args()->type_name("");
 }
 
 void Arguments::option(const char* name, std::optional<std::string>& target, const char* value_name, const char* help) {
   app_.add_option_function<std::string>(
-          name, [&target](const std::string& text) { target = text; }, help)
+          name, [&target](const std::string& text) { target = as_given(text); }, help)
+      ->type_name(value_name);
+}
+
+void Arguments::option(const char* name, std::vector<std::string>& target, const char* value_name, const char* help) {
+  app_.add_option(name, all_into(target), help)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name(value_name);
 }
 
@@ -139,7 +168,9 @@ ExitCode run_command_line(int argc, const char* const* argv, std::span<const Ver
     return ExitCode::kUsage;
   }
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> arguments;  // from the last to the first, as the library wants them
+    for (int i = argc - 1; i > 0; --i) arguments.push_back(kept_together(argv[i]));
+    app.parse(std::move(arguments));
   } catch (const CLI::CallForHelp&) {
     print(app.help());
     return finish(ExitCode::kOk);

@@ -9,12 +9,13 @@ namespace vaultgres::cli {
 
 enum class ExitCode : int {
   kOk = 0,
-  kUsage = 1,       ///< the command line or its input
-  kCorruption = 2,  ///< damage was found
-  kIo = 3,          ///< the system refused something, or no space or memory
-  kLocked = 4,      ///< another process has the database open
-  kConflict = 5,    ///< a constraint, or another transaction
-  kNotFound = 6,    ///< no such database, map, key or page
+  kUsage = 1,          ///< the command line or its input
+  kCorruption = 2,     ///< damage was found
+  kIo = 3,             ///< the system refused something, or no space or memory
+  kLocked = 4,         ///< another process has the database open
+  kConflict = 5,       ///< a constraint, or another transaction
+  kNotFound = 6,       ///< no such database, map, key or page
+  kInterrupted = 130,  ///< by Ctrl-C, as shells say it
 };
 
 ExitCode exit_code_of(ErrorCode code) noexcept;

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <optional>
 
 #include "base/try.h"
 #include "cli/escape.h"
@@ -11,7 +13,19 @@ namespace vaultgres::cli {
 
 namespace {
 
-Result<Database> open_database(const std::string& directory, Missing missing, Durability durability) {
+struct Opened {
+  Database database;
+  std::optional<Error> read_only;  ///< why it is not open for writing
+};
+
+/// Errors of opening for writing that reading may get around: a place that cannot be written, or other readers.
+bool may_be_readable(const Error& error) {
+  return error.os_error() == EACCES || error.os_error() == EPERM || error.os_error() == EROFS ||
+         error.code() == ErrorCode::kLocked;
+}
+
+/// For writing where that is possible, so that after a crash the database is recovered for good.
+Result<Opened> open_database(const std::string& directory, Missing missing, Durability durability) {
   std::error_code ignored;
   const auto kind = std::filesystem::status(directory, ignored).type();
   if (kind != std::filesystem::file_type::not_found && kind != std::filesystem::file_type::none &&
@@ -22,39 +36,32 @@ Result<Database> open_database(const std::string& directory, Missing missing, Du
   options.create_if_missing = missing == Missing::kIsCreated;
   options.durability = durability;
   options.on_log = [](std::string_view line) { report_note(line); };
-  Result<Database> opened = Database::open(directory, std::move(options));
-  if (!opened && opened.error().code() == ErrorCode::kNotFound && missing == Missing::kIsError) {
+  Result<Database> opened = Database::open(directory, options);
+  if (opened) return Opened{*std::move(opened), std::nullopt};
+  const Error& why = opened.error();
+  if (missing == Missing::kIsCreated) return why;
+  if (why.code() == ErrorCode::kNotFound) {
     return Error(ErrorCode::kNotFound,
-                 fmt::format("{}; `vaultgres create-map {} NAME` makes one", opened.error().message(), directory));
+                 fmt::format("{}; `vaultgres create-map {} NAME` makes one", why.message(), directory));
   }
-  return opened;
+  if (!may_be_readable(why)) return why;
+  options.read_only = true;
+  Result<Database> readable = Database::open(directory, std::move(options));
+  if (readable) return Opened{*std::move(readable), why};
+  return why.code() == ErrorCode::kLocked ? why : readable.error();
 }
 
 }  // namespace
 
 Result<ExitCode> with_database(const std::string& directory, Missing missing, Durability durability,
                                const std::function<Result<ExitCode>(Database&)>& use) {
-  VG_ASSIGN(Database database, open_database(directory, missing, durability));
-  Result<ExitCode> done = use(database);
-  Status closed = database.close();
+  VG_ASSIGN(Opened opened, open_database(directory, missing, durability));
+  Result<ExitCode> done = use(opened.database);
+  Status closed = opened.database.close();
+  if (!done && done.error().code() == ErrorCode::kReadOnly && opened.read_only) return *opened.read_only;
   if (!done) return done;
   if (!closed) return closed.error().with_context("closing " + directory);
   return done;
-}
-
-Result<ExitCode> with_map(const std::string& directory, const std::string& map,
-                          const std::function<Result<ExitCode>(Map&)>& use) {
-  return with_database(directory, Missing::kIsError, Durability::kDurable, [&](Database& database) -> Result<ExitCode> {
-    VG_ASSIGN(Map opened, open_map(database, directory, map));
-    return use(opened);
-  });
-}
-
-Result<Map> open_map(Database& database, const std::string& directory, const std::string& name) {
-  Result<Map> opened = database.open_map(name);
-  if (opened || opened.error().code() != ErrorCode::kNotFound) return opened;
-  return Error(ErrorCode::kNotFound,
-               fmt::format("{}; `vaultgres maps {}` lists the maps", opened.error().message(), directory));
 }
 
 Result<std::string> field_of(const std::string& text, bool escaped, const char* what) {

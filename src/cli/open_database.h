@@ -11,16 +11,11 @@ namespace vaultgres::cli {
 
 enum class Missing : std::uint8_t { kIsError, kIsCreated };
 
-/// Opens, runs `use`, closes. The first error of the three.
+/// Opens, runs `use`, closes. The first error of the three. A database that must be there, but cannot be opened for
+/// writing because its place cannot be written or because readers have it open, is opened read-only; if `use` then
+/// wants to change it, the error is that of opening it for writing.
 Result<ExitCode> with_database(const std::string& directory, Missing missing, Durability durability,
                                const std::function<Result<ExitCode>(Database&)>& use);
-
-/// As with_database(), on a map that must be there; changes are durable.
-Result<ExitCode> with_map(const std::string& directory, const std::string& map,
-                          const std::function<Result<ExitCode>(Map&)>& use);
-
-/// A map that must be there; the error says how to find the right one.
-Result<Map> open_map(Database& database, const std::string& directory, const std::string& name);
 
 /// A key or value as it stands on the command line; `what` names it in the error.
 Result<std::string> field_of(const std::string& text, bool escaped, const char* what);

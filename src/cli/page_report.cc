@@ -4,15 +4,17 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 
 #include "btree/node.h"
 #include "catalog/catalog_entry.h"
 #include "cli/escape.h"
+#include "cli/report_parts.h"
 #include "format/bitmap.h"
 #include "format/node.h"
 #include "format/overflow.h"
 #include "format/superblock.h"
+#include "heap/heap_page.h"
+#include "heap/map_page.h"
 #include "space/bitmap.h"
 
 namespace vaultgres::cli {
@@ -43,31 +45,6 @@ std::string type_name(unsigned type) {
       return "free";
   }
   return "unknown";
-}
-
-/// The names of the bits that are set, and those without a name as a number.
-Json flag_names(unsigned flags, std::initializer_list<std::pair<unsigned, const char*>> names) {
-  Json found = Json::array();
-  for (const auto& [bit, name] : names) {
-    if ((flags & bit) != 0) found.push_back(name);
-    flags &= ~bit;
-  }
-  if (flags != 0) found.push_back(fmt::format("{:#x}", flags));
-  return found;
-}
-
-Json page_or_null(std::uint32_t page) {
-  return page == raw(kNoPage) ? Json(nullptr) : Json(page);
-}
-
-/// The first and the last, unless all are wanted.
-Json ends_of(std::size_t count, bool all, const std::function<Json(std::size_t)>& item) {
-  Json items = Json::array();
-  for (std::size_t i = 0; i < count; ++i) {
-    if (!all && count > 2 * kShownAtEachEnd && i == kShownAtEachEnd) i = count - kShownAtEachEnd;
-    items.push_back(item(i));
-  }
-  return items;
 }
 
 // --- Header
@@ -161,16 +138,50 @@ Json describe_node(Bytes page) {
   return fields;
 }
 
-Json describe_value(const NodeView& node, unsigned slot) {
-  const Bytes value = node.value(slot);
-  if (node.object() == kCatalogObject) {
-    if (const auto entry = decode_catalog_entry(value)) {
-      return Json{{"object", raw(entry->object)}, {"root", raw(entry->root)}};
+const char* kind_name(ObjectKind kind) noexcept {
+  switch (kind) {
+    case ObjectKind::kMap:
+      return "map";
+    case ObjectKind::kTable:
+      return "table";
+    case ObjectKind::kIndex:
+      return "index";
+  }
+  return "unknown";
+}
+
+/// Behind a name: a table's columns with their types, an index's as places in its table's schema.
+Json describe_catalog_entry(const CatalogEntry& entry) {
+  Json described{{"kind", kind_name(entry.kind)}, {"object", raw(entry.object)}, {"root", raw(entry.root)}};
+  if (entry.pinned) described["pinned"] = true;
+  Json columns = Json::array();
+  if (entry.schema) {
+    for (const Column& column : entry.schema->columns()) {
+      const std::string_view type = column_type_name(column.type);
+      columns.push_back({{"name", json_of(column.name)}, {"type", type}, {"nullable", column.nullable}});
     }
   }
-  if ((node.flags(slot) & kSlotOverflow) == 0 || value.size() != sizeof(OverflowRef)) return json_of(as_text(value));
-  const auto& ref = *reinterpret_cast<const OverflowRef*>(value.data());
-  return Json{{"overflow_page", ref.head.get()}, {"bytes", ref.bytes.get()}};
+  if (entry.index) {
+    described["table"] = raw(entry.index->table);
+    described["unique"] = entry.index->unique;
+    for (const IndexColumn& column : entry.index->columns) {
+      columns.push_back({{"column", column.column}, {"descending", column.descending}});
+    }
+  }
+  if (entry.kind != ObjectKind::kMap) described["columns"] = std::move(columns);
+  return described;
+}
+
+Json describe_value(const NodeView& node, unsigned slot) {
+  const Bytes value = node.value(slot);
+  if ((node.flags(slot) & kSlotOverflow) != 0 && value.size() == sizeof(OverflowRef)) {
+    const auto& ref = *reinterpret_cast<const OverflowRef*>(value.data());
+    return Json{{"overflow_page", ref.head.get()}, {"bytes", ref.bytes.get()}};
+  }
+  if (node.object() == kCatalogObject) {
+    if (const auto entry = decode_catalog_entry(value)) return describe_catalog_entry(*entry);
+  }
+  return json_of(as_text(value));
 }
 
 Json describe_entry(const NodeView& node, unsigned slot) {
@@ -256,6 +267,20 @@ std::string text_of_status(const Status& status) {
 
 }  // namespace
 
+Json flag_names(unsigned flags, std::initializer_list<std::pair<unsigned, const char*>> names) {
+  Json found = Json::array();
+  for (const auto& [bit, name] : names) {
+    if ((flags & bit) != 0) found.push_back(name);
+    flags &= ~bit;
+  }
+  if (flags != 0) found.push_back(fmt::format("{:#x}", flags));
+  return found;
+}
+
+Json page_or_null(std::uint32_t page) {
+  return page == raw(kNoPage) ? Json(nullptr) : Json(page);
+}
+
 Json describe_page(const PageContext& context, Bytes page) {
   Json report{{"header", describe_header(context, page)}};
   std::string structure = kInOrder;
@@ -278,6 +303,14 @@ Json describe_page(const PageContext& context, Bytes page) {
     case PageType::kBitmap:
       describe_bitmap(context, page, report);
       structure = text_of_status(verify_bitmap(context.id, page));
+      break;
+    case PageType::kHeap:
+      describe_heap_page(context, page, report);
+      structure = text_of_status(verify_heap_page(page));
+      break;
+    case PageType::kFreeSpaceMap:
+      describe_map_page(context, page, report);
+      structure = text_of_status(verify_map_page(page));
       break;
     case PageType::kOverflow:
       report["overflow"] = describe_overflow(page);

@@ -18,9 +18,9 @@ struct PageContext {
 /// Entries of a long list that are shown at each of its ends, unless all are.
 inline constexpr std::size_t kShownAtEachEnd = 8;
 
-/// An object: `header`; then by type one of `superblock`, `node` and `entries`, `bitmap` and `runs`, `overflow`;
-/// then `verdict` with `sound`, `checksum` (right, wrong, unknown or absent) and `structure` ("in order", or what
-/// is wrong).
+/// An object: `header`; then by type one of `superblock`, `node` and `entries`, `heap` and `slots`, `map` and
+/// `entries`, `bitmap` and `runs`, `overflow`; then `verdict` with `sound`, `checksum` (right, wrong, unknown or
+/// absent) and `structure` ("in order", or what is wrong).
 Json describe_page(const PageContext& context, Bytes page);
 
 }  // namespace vaultgres::cli

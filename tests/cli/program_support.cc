@@ -68,6 +68,26 @@ std::string read_to_end(int descriptor) {
   }
 }
 
+/// Runs the program with a terminal as one of its two outputs and a file as the other; the exit code.
+int run_on_terminal(const std::vector<std::string>& arguments, int terminal_stream, std::string& shown,
+                    std::string& other) {
+  const TempDirectory files;
+  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (terminal < 0 || ::grantpt(terminal) != 0 || ::unlockpt(terminal) != 0) std::abort();
+  const int program_side = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  const int in = open_file("/dev/null", O_RDONLY);
+  const int file = open_file(files.file("other"), O_WRONLY | O_CREAT);
+  const bool out_is_terminal = terminal_stream == STDOUT_FILENO;
+  const pid_t process =
+      start(arguments, in, out_is_terminal ? program_side : file, out_is_terminal ? file : program_side);
+  for (const int descriptor : {in, program_side, file}) ::close(descriptor);
+  shown = read_to_end(terminal);
+  const int code = wait_for(process);
+  ::close(terminal);
+  other = read_file(files.file("other"));
+  return code;
+}
+
 std::string hex_escape(char c) {
   char text[8];
   std::snprintf(text, sizeof text, "\\x%02X", static_cast<unsigned>(static_cast<unsigned char>(c)));
@@ -97,21 +117,18 @@ Answer run_program_to(const std::vector<std::string>& arguments, const std::stri
 }
 
 Answer run_program_on_terminal(const std::vector<std::string>& arguments) {
-  const TempDirectory files;
-  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (terminal < 0 || ::grantpt(terminal) != 0 || ::unlockpt(terminal) != 0) std::abort();
-  const int out = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
-  const int in = open_file("/dev/null", O_RDONLY);
-  const int err = open_file(files.file("err"), O_WRONLY | O_CREAT);
-  const pid_t process = start(arguments, in, out, err);
-  for (const int descriptor : {in, out, err}) ::close(descriptor);
   Answer answer;
-  for (const char c : read_to_end(terminal)) {
+  std::string shown;
+  answer.code = run_on_terminal(arguments, STDOUT_FILENO, shown, answer.err);
+  for (const char c : shown) {
     if (c != '\r') answer.out += c;
   }
-  answer.code = wait_for(process);
-  ::close(terminal);
-  answer.err = read_file(files.file("err"));
+  return answer;
+}
+
+Answer run_program_with_error_terminal(const std::vector<std::string>& arguments) {
+  Answer answer;
+  answer.code = run_on_terminal(arguments, STDERR_FILENO, answer.err, answer.out);
   return answer;
 }
 
@@ -133,9 +150,16 @@ Conversation::~Conversation() {
 }
 
 std::string Conversation::ask(std::string_view line) {
-  const std::string sent = std::string(line) + "\n";
-  EXPECT_EQ(::write(input_, sent.data(), sent.size()), static_cast<ssize_t>(sent.size()));
+  send(std::string(line) + "\n");
   return read_line();
+}
+
+void Conversation::send(std::string_view bytes) {
+  EXPECT_EQ(::write(input_, bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+}
+
+void Conversation::interrupt() {
+  ::kill(process_, SIGINT);
 }
 
 std::string Conversation::read_line() {

@@ -22,6 +22,8 @@ Answer run_program_to(const std::vector<std::string>& arguments, const std::stri
                       std::string_view input = "");
 /// The same with a terminal as standard output; `out` has "\n" for line ends.
 Answer run_program_on_terminal(const std::vector<std::string>& arguments);
+/// The same with a terminal as standard error, whose bytes `err` has as they are.
+Answer run_program_with_error_terminal(const std::vector<std::string>& arguments);
 
 /// A running program that is spoken to line by line.
 class Conversation {
@@ -34,6 +36,9 @@ class Conversation {
   /// Sends the line; the answer's next line, without its newline.
   std::string ask(std::string_view line);
   std::string read_line();
+  /// Bytes as they are, to a program that may not answer; waits until all but a pipe's buffer has been read.
+  void send(std::string_view bytes);
+  void interrupt();
   /// Ends the input; the exit code.
   int finish();
   /// Ends the process at once, as a crash would.

@@ -1,0 +1,30 @@
+// What a name stands for: maps, tables and indexes share one space of names.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <variant>
+
+#include "cli/exit_code.h"
+#include "vaultgres/database.h"
+
+namespace vaultgres::cli {
+
+using NamedObject = std::variant<Map, Table, Index>;
+
+/// kNotFound: there is nothing of this name; says how to find the right one.
+Result<NamedObject> open_named(Database& database, const std::string& name);
+
+/// The same, but when there is nothing of this name, a new map.
+Result<NamedObject> open_or_create(Database& database, const std::string& name);
+
+/// Opens the database and what the name stands for, and goes on with that; changes are durable.
+Result<ExitCode> with_named(const std::string& directory, const std::string& name,
+                            const std::function<Result<ExitCode>(Database&, NamedObject&)>& use);
+
+/// "the table \"users\"".
+std::string named(const NamedObject& object);
+
+inline constexpr char kNameHelp[] = "Name of a map, table or index";
+
+}  // namespace vaultgres::cli
