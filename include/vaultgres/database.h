@@ -7,9 +7,10 @@
 //   if (!sessions) return report(sessions.error());
 //   if (auto put = sessions->put("alice", "42"); !put) return report(put.error());   // durable
 //
-// A database is a directory. One process, and one handle in it, has it open at a time (an OS lock on the
-// data file, which the kernel drops with the process). Handles of maps and transactions keep the core alive;
-// after close() their calls return kClosed. Any number of threads may use one database at once.
+// A database is a directory. One process, and one handle in it, has it open at a time, or any number that only read
+// (Options::read_only): an OS lock on the data file, which the kernel drops with the process. Handles of maps and
+// transactions keep the core alive; after close() their calls return kClosed. Any number of threads may use one
+// database at once.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +22,7 @@
 #include "vaultgres/map.h"
 #include "vaultgres/options.h"
 #include "vaultgres/result.h"
+#include "vaultgres/table.h"
 
 namespace vaultgres {
 
@@ -44,6 +46,8 @@ class Transaction {
  private:
   friend class Database;
   friend class Map;
+  friend class Table;
+  friend class Index;
   explicit Transaction(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
@@ -125,6 +129,28 @@ class Database {
   Status rename_map(std::string_view from, std::string_view to);
   Result<std::vector<MapInfo>> maps();
 
+  Result<Table> create_table(std::string_view name, Schema schema);
+  /// Fills a new table; it has its name when the load is finished.
+  Result<TableLoad> load_table(std::string_view name, Schema schema);
+  Result<Table> open_table(std::string_view name);
+  /// With its indexes. As drop_map().
+  Status drop_table(std::string_view name);
+  Status rename_table(std::string_view from, std::string_view to);
+  Result<std::vector<TableInfo>> tables();
+
+  /// On an empty or a full table, whose writers wait meanwhile, up to Options::lock_timeout. kDuplicateKey: two rows
+  /// are equal in the columns of a unique index; kConflict while transactions that wrote to the table are open.
+  Result<Index> create_index(std::string_view name, std::string_view table, const IndexSpec& spec);
+  Result<Index> open_index(std::string_view name);
+  Status drop_index(std::string_view name);
+  Status rename_index(std::string_view from, std::string_view to);
+  /// Of all tables, or of one.
+  Result<std::vector<IndexInfo>> indexes();
+  Result<std::vector<IndexInfo>> indexes(std::string_view table);
+
+  /// Pages of a pinned map, table or index leave the cache last. Stays until it is changed, also across restarts.
+  Status set_pinned(std::string_view name, bool pinned);
+
   Result<Transaction> begin();
 
   /// Makes every commit so far durable (relaxed commits).
@@ -137,6 +163,9 @@ class Database {
   Result<CheckReport> check();
   Result<DatabaseStats> stats();
   Result<MapStats> map_stats(std::string_view name);
+  Result<TableStats> table_stats(std::string_view name);
+  /// As of a map.
+  Result<MapStats> index_stats(std::string_view name);
 
  private:
   friend Database internal::make_database(std::shared_ptr<internal::Core> core);

@@ -137,6 +137,12 @@ class [[nodiscard]] Value {
 /// One value per column, in the schema's order.
 using Row = std::vector<Value>;
 
+/// An end of a range of values.
+struct ValueBound {
+  Value value;
+  bool inclusive = true;
+};
+
 struct Column {
   std::string name;
   ColumnType type = ColumnType::kInt64;

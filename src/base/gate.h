@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -75,6 +76,31 @@ class SharedGate {
       if (state == State::kClosed) return {};
       state_.wait(State::kHeld, std::memory_order_acquire);
     }
+  }
+
+  /// The same, but empty also when somebody holds the gate for longer than `timeout`.
+  Pass enter_for(std::chrono::milliseconds timeout) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    for (;;) {
+      PassCounter::Slot& slot = counter_.slot();
+      slot.fetch_add(1, std::memory_order_seq_cst);
+      if (state_.load(std::memory_order_seq_cst) == State::kOpen) return Pass(slot);
+      slot.fetch_sub(1, std::memory_order_seq_cst);
+      if (state_.load(std::memory_order_seq_cst) == State::kClosed || std::chrono::steady_clock::now() > deadline) {
+        return {};
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+
+  /// For who has been inside before and has not finished: a holder lets it in, and waits for it by other means. Empty
+  /// when the gate is closed for good.
+  Pass enter_again() {
+    PassCounter::Slot& slot = counter_.slot();
+    slot.fetch_add(1, std::memory_order_seq_cst);
+    if (state_.load(std::memory_order_seq_cst) != State::kClosed) return Pass(slot);
+    slot.fetch_sub(1, std::memory_order_seq_cst);
+    return {};
   }
 
   /// Keeps everybody out while it lives; empty when the gate is closed for good. One holder at a time.

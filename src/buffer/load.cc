@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/try.h"
+#include "buffer/page_visits.h"
 #include "buffer/pool_impl.h"
 
 namespace vaultgres {
@@ -61,6 +62,7 @@ Status BufferPool::Impl::read_page(PageId id, std::byte* into, std::uint32_t* ch
   const MutableBytes page(into, kPageBytes);
   VG_TRY(data_.read(std::uint64_t{raw(id)} * kPageBytes, page));
   loads_.fetch_add(1, std::memory_order_relaxed);
+  ++page_visits.loads;
   const std::uint64_t stored = page_header(Bytes(page)).checksum.get();
   if (stored != page_checksum(database_, id, page)) {
     return Error(ErrorCode::kCorruption, page_name(data_, id) +

@@ -50,12 +50,6 @@ struct KeyBounds {
   friend bool operator==(const KeyBounds&, const KeyBounds&) = default;
 };
 
-/// An end of a range of values.
-struct ValueBound {
-  Value value;
-  bool inclusive = true;
-};
-
 /// The least byte string above every one that begins with `prefix`; none when there is no such string (only FF
 /// bytes, or nothing at all).
 std::optional<std::string> prefix_successor(std::string_view prefix);

@@ -1,13 +1,15 @@
-// Check and statistics: walks over every page.
+// Check: a walk over every page.
 //
-// Check proves that the pages of the file are partitioned: each is a superblock, a bitmap, a page of exactly
-// one tree, a page of exactly one chain, or free, and the bitmaps say the same.
+// It proves that the pages of the file are partitioned: each is a superblock, a bitmap, a page of exactly one tree,
+// table or chain, or free, and the bitmaps say the same; and that each index has exactly one entry for each row of its
+// table and no other: as many entries as rows, and for each row an entry with its values that leads to it.
 #include <array>
 #include <cstring>
 
 #include "base/try.h"
 #include "db/core.h"
 #include "format/overflow.h"
+#include "txn/overflow.h"
 
 namespace vaultgres::internal {
 
@@ -63,11 +65,46 @@ class Checker {
     return {};
   }
 
+  /// `dropped`: as of tree(). How many rows it has, into `rows`.
+  Status table(const Heap& heap, const std::string& name, bool dropped, std::uint64_t& rows) {
+    std::vector<ChainRef> chains;
+    rows = 0;
+    VG_TRY(heap.walk(
+        [&](PageId id, Bytes page) {
+          claim(id, heap.object(), name);
+          const HeapPageView view(page);
+          if (!view.plausible()) return;
+          for (unsigned i = 0; i < view.slots(); ++i) {
+            const HeapSlot slot = view.slot(i);
+            if (slot.state.ghost) continue;  // its chain, if any, stands in `retired`
+            if (slot.live()) ++rows;
+            if (slot.state.overflow) add_chain(slot.content, heap.object(), id, name, chains);
+          }
+        },
+        [&](PageId id, const std::string& what) {
+          if (!dropped) problem(name, id, what);
+        }));
+    if (!dropped) report_.entries += rows;
+    for (const ChainRef& chain : chains) VG_TRY(this->chain(chain, name));
+    return {};
+  }
+
+  /// Does each row of the table stand in the index, and nothing else?
+  Status index(const TableState& table, const IndexState& index, const std::string& name, std::uint64_t rows) {
+    const Tree tree = index.tree(engine_);
+    const std::uint64_t before = report_.entries;
+    VG_TRY(this->tree(tree, name, false));
+    const std::uint64_t entries = report_.entries - before;
+    report_.entries = before;
+    if (entries != rows) {
+      problem(name, index.root,
+              "has " + std::to_string(entries) + " entries for " + std::to_string(rows) + " rows of its table");
+    }
+    return rows_in_index(table, index, name);
+  }
+
   Status retired() {
-    struct Row {
-      RetiredRow row;
-    };
-    std::vector<RetiredRow> rows;
+    std::vector<RetiredRow> listed;
     VG_TRY(engine_.retired().walk(
         [&](const NodeView& node, PageId id) {
           claim(id, kRetiredObject, "the system tree of retired pages");
@@ -79,16 +116,19 @@ class Checker {
               problem("the system tree of retired pages", id, "holds a row of the wrong size");
               continue;
             }
-            rows.emplace_back();
-            std::memcpy(&rows.back(), value.data(), sizeof(RetiredRow));
+            listed.emplace_back();
+            std::memcpy(&listed.back(), value.data(), sizeof(RetiredRow));
           }
         },
         [&](PageId id, const std::string& what) { problem("the system tree of retired pages", id, what); }));
-    for (const RetiredRow& row : rows) {
+    for (const RetiredRow& row : listed) {
       const ObjectId object{row.object.get()};
       const PageId page{row.page.get()};
       if (row.kind.get() == static_cast<std::uint8_t>(RetiredKind::kTree)) {
-        VG_TRY(tree(Tree(engine_.trees, object, page, Hint::kScan), "a dropped map", true));
+        VG_TRY(tree(Tree(engine_.trees, object, page, Hint::kScan), "a dropped map or index", true));
+      } else if (row.kind.get() == static_cast<std::uint8_t>(RetiredKind::kTable)) {
+        std::uint64_t rows = 0;
+        VG_TRY(table(Heap(engine_.heaps, object, page, Hint::kScan), "a dropped table", true, rows));
       } else {
         VG_TRY(chain({object, 0, page}, "a retired large value"));
       }
@@ -127,6 +167,70 @@ class Checker {
   }
 
  private:
+  /// A row as it stands in the heap now, changes of open transactions included; false when there is none.
+  Result<bool> newest_row(const Heap& heap, Tid tid, std::string& bytes) {
+    bool live = false;
+    bool overflow = false;
+    VG_TRY(heap.read_row(tid, [&](const HeapSlot& home, const HeapSlot& body) {
+      live = home.live();
+      overflow = body.state.overflow;
+      bytes.assign(as_text(body.row()));
+    }));
+    if (!live || !overflow) return live;
+    const std::string ref = std::move(bytes);
+    VG_TRY(read_chain(engine_, heap.object(), as_bytes(ref), bytes));
+    return true;
+  }
+
+  /// No writer is at work, and statements are atomic: what the index says now is about what the heap says now.
+  Status rows_in_index(const TableState& table, const IndexState& index, const std::string& name) {
+    const Heap heap(engine_.heaps, table.object, table.root, Hint::kScan);
+    std::vector<Tid> tids;
+    Status failed;
+    VG_TRY(keep_problem(name, heap.root(), heap.pages(0, [&](std::uint32_t, PageId page) {
+      tids.clear();
+      failed = heap.read(
+          page,
+          [&](const HeapPageView& view) {
+            tids.clear();
+            const unsigned slots = view.slots();
+            for (unsigned i = 0; i < slots; ++i) {
+              if (view.slot(i).live()) tids.push_back({page, static_cast<std::uint16_t>(i)});
+            }
+          },
+          Hint::kScan);
+      failed = keep_problem(name, page, failed);
+      for (std::size_t i = 0; i < tids.size() && failed; ++i) {
+        failed = keep_problem(name, page, row_in_index(table, index, heap, tids[i]));
+      }
+      return failed.has_value();
+    })));
+    return failed;
+  }
+
+  Status row_in_index(const TableState& table, const IndexState& index, const Heap& heap, Tid tid) {
+    VG_ASSIGN(const bool there, newest_row(heap, tid, bytes_));
+    if (!there) return {};
+    VG_TRY(table.codec.decode(as_bytes(bytes_), row_));
+    VG_TRY(index_entry_of(index, row_, tid, key_, value_));
+    bool found = false;
+    VG_TRY(index.tree(engine_).read_leaf(as_bytes(key_), [&](const NodeView& leaf) {
+      const NodeView::Position position = leaf.lower_bound(as_bytes(key_));
+      found = position.exact && (leaf.flags(position.slot) & kSlotGhost) == 0 &&
+              as_text(leaf.value(position.slot)) == value_;
+    }));
+    if (found) return {};
+    return Error(ErrorCode::kCorruption, "has no entry for the row " + std::to_string(raw(tid.page)) + ":" +
+                                             std::to_string(tid.slot) + " of its table");
+  }
+
+  /// Damage is a problem of the report; errors of the environment end the check.
+  Status keep_problem(const std::string& name, PageId page, const Status& status) {
+    if (status || status.error().code() != ErrorCode::kCorruption) return status;
+    problem(name, page, std::string(status.error().message()));
+    return {};
+  }
+
   void add_chain(Bytes value, ObjectId owner, PageId leaf, const std::string& name, std::vector<ChainRef>& chains) {
     if (value.size() != sizeof(OverflowRef)) {
       problem(name, leaf, "holds a reference to a large value of the wrong size");
@@ -173,6 +277,8 @@ class Checker {
   const Engine& engine_;
   CheckReport& report_;
   std::vector<std::uint32_t> owner_;
+  std::string bytes_, key_, value_;  // of the row at hand
+  Row row_;
 };
 
 }  // namespace
@@ -183,89 +289,32 @@ Result<CheckReport> Core::check() {
   if (!hold) return closed_error();
   CheckReport report;
   Checker checker(*engine_, report);
-  std::map<std::string, std::shared_ptr<MapState>, std::less<>> maps;
+  std::map<std::string, std::shared_ptr<ObjectState>, std::less<>> objects;
   {
     const std::lock_guard lock(catalog_mutex_);
-    maps = maps_;
+    objects = objects_;
   }
   VG_TRY(checker.tree(Tree(engine_->trees, kCatalogObject, kCatalogRootPage), "the catalog", false));
-  report.entries = 0;  // of the maps only
+  report.entries = 0;  // of maps and tables only
   VG_TRY(checker.retired());
-  for (const auto& [name, map] : maps) VG_TRY(checker.tree(map->tree(*engine_), name, false));
+  std::map<ObjectId, std::uint64_t> rows;
+  for (const auto& [name, object] : objects) {
+    if (object->kind == ObjectKind::kMap) {
+      VG_TRY(checker.tree(static_cast<const MapState&>(*object).tree(*engine_), name, false));
+    } else if (object->kind == ObjectKind::kTable) {
+      const Heap heap(engine_->heaps, object->object, object->root, Hint::kScan);
+      VG_TRY(checker.table(heap, name, false, rows[object->object]));
+    }
+  }
+  for (const auto& [name, object] : objects) {
+    if (object->kind != ObjectKind::kIndex) continue;
+    const auto& index = static_cast<const IndexState&>(*object);
+    std::string table_name;
+    const std::shared_ptr<TableState> table = find_table(index.definition.table, table_name);
+    if (table != nullptr) VG_TRY(checker.index(*table, index, name, rows[table->object]));
+  }
   VG_TRY(checker.bitmaps());
   return report;
-}
-
-Result<MapStats> Core::map_stats(std::string_view name) {
-  VG_ASSIGN(const std::shared_ptr<MapState> map, find_map(name));
-  MapStats stats;
-  stats.name = map->name;
-  std::uint64_t leaf_bytes = 0;
-  std::uint64_t internal_bytes = 0;
-  std::uint64_t children = 0;
-  std::optional<Error> damage;
-  VG_TRY(map->tree(*engine_).walk(
-      [&](const NodeView& node, PageId) {
-        stats.height = std::max(stats.height, node.level() + 1);
-        if (!node.is_leaf()) {
-          ++stats.internal_pages;
-          internal_bytes += node.used_bytes();
-          children += node.count();
-          return;
-        }
-        ++stats.leaf_pages;
-        leaf_bytes += node.used_bytes();
-        for (unsigned slot = 0; slot < node.count(); ++slot) {
-          const std::uint8_t flags = node.flags(slot);
-          if ((flags & kSlotGhost) != 0) {
-            ++stats.ghosts;
-            continue;
-          }
-          ++stats.entries;
-          if ((flags & kSlotOverflow) == 0 || node.value(slot).size() != sizeof(OverflowRef)) continue;
-          OverflowRef ref;
-          std::memcpy(&ref, node.value(slot).data(), sizeof ref);
-          stats.overflow_pages += (ref.bytes.get() + kOverflowPageBytes - 1) / kOverflowPageBytes;
-        }
-      },
-      [&](PageId id, const std::string& what) {
-        if (!damage) damage = Error(ErrorCode::kCorruption, "page " + std::to_string(raw(id)) + ": " + what);
-      }));
-  if (damage) return *damage;
-  const auto capacity = static_cast<double>(NodeView::capacity_bytes());
-  if (stats.leaf_pages > 0) {
-    stats.leaf_fill = static_cast<double>(leaf_bytes) / (static_cast<double>(stats.leaf_pages) * capacity);
-  }
-  if (stats.internal_pages > 0) {
-    stats.internal_fill = static_cast<double>(internal_bytes) / (static_cast<double>(stats.internal_pages) * capacity);
-    stats.fan_out = static_cast<double>(children) / static_cast<double>(stats.internal_pages);
-  }
-  if (stats.entries > 0) {
-    stats.bytes_per_entry =
-        static_cast<double>((stats.leaf_pages + stats.internal_pages + stats.overflow_pages) * kPageBytes) /
-        static_cast<double>(stats.entries);
-  }
-  return stats;
-}
-
-Result<DatabaseStats> Core::stats() {
-  DatabaseStats stats;
-  const SpaceStats space = space_->stats();
-  stats.pages = space.pages;
-  stats.pages_free = space.pages_free;
-  const BufferStats pool = pool_->stats();
-  stats.cache_pages = pool.frames;
-  stats.cache_pages_free = pool.frames_free;
-  stats.cache_pages_dirty = pool.frames_dirty;
-  stats.page_loads = pool.loads;
-  stats.page_evictions = pool.evictions;
-  stats.pages_written = pool.pages_cleaned;
-  stats.write_batches = pool.batches;
-  stats.log_end = raw(log_->end());
-  stats.log_durable = raw(log_->durable());
-  stats.checkpoints = checkpoints_.load();
-  stats.redo_start = redo_start();
-  return stats;
 }
 
 }  // namespace vaultgres::internal

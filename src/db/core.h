@@ -8,49 +8,41 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <thread>
 
 #include "base/gate.h"
 #include "base/poison.h"
+#include "db/objects.h"
 #include "recovery/checkpoint.h"
 #include "recovery/recovery.h"
 #include "txn/engine.h"
+#include "txn/retired.h"
 #include "txn/row_ops.h"
 #include "txn/txn.h"
 #include "vaultgres/database.h"
 
 namespace vaultgres::internal {
 
-/// What all handles of one map share.
-struct MapState {
-  std::string name;  ///< as it was when first opened; a rename makes a new state
-  ObjectId object{};
-  PageId root{};
-  std::atomic<bool> dropped{false};
-  std::atomic<int> open_writers{0};  ///< transactions that have written to it and are open
-
-  Tree tree(const Engine& engine) const noexcept { return Tree(engine.trees, object, root); }
-};
-
-/// Behind a public Map: keeps the core alive.
-struct MapHandle {
-  std::shared_ptr<Core> core;
-  std::shared_ptr<MapState> map;
-  std::string name;  ///< by which it was opened
-};
-
 /// An open transaction of the public API.
 struct OpenTransaction {
   std::unique_ptr<Txn> txn;  ///< null once it has ended
   TxnId id{};
-  bool broken = false;  ///< a call failed half-way: only rollback is left
-  std::vector<std::shared_ptr<MapState>> written;
+  std::vector<std::shared_ptr<ObjectState>> written;
 };
+
+/// Temporary files in the database's directory; what a crash leaves of them is removed by the next open.
+inline constexpr char kSortFilePrefix[] = "sort.";
+
+#ifdef VG_TEST_HOOKS
+/// Databases opened from now on pay no attention to hints, so that a test can show that these matter.
+inline std::atomic<bool> ignore_hints_in_tests{false};
+#endif
 
 struct CoreFiles {
   FileSystem* files = nullptr;
-  std::unique_ptr<FileSystem> owned;  ///< of a database in memory
+  std::unique_ptr<FileSystem> owned;  ///< of a database in memory, or that is open read-only
   std::string directory;
 };
 
@@ -69,12 +61,38 @@ class Core : public std::enable_shared_from_this<Core> {
   bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
   CommitMode mode() const noexcept { return engine_->mode; }
 
-  // --- Objects (catalog.cc of this folder).
+  // --- Objects (catalog.cc, ddl.cc, index_build.cc).
+  Result<std::shared_ptr<MapState>> find_map(std::string_view name) const;
+  Result<std::shared_ptr<TableState>> find_table(std::string_view name) const;
+  Result<std::shared_ptr<IndexState>> find_index(std::string_view name) const;
+  Result<std::shared_ptr<ObjectState>> find_object(ObjectKind kind, std::string_view name) const;
+  Result<std::shared_ptr<ObjectState>> find_object(std::string_view name) const;
+  /// By id; null when there is none. With the name that it has now.
+  std::shared_ptr<TableState> find_table(ObjectId object, std::string& name) const;
+  std::vector<MapInfo> list_maps() const;
+  std::vector<TableInfo> list_tables() const;
+  std::vector<IndexInfo> list_indexes(const TableState* of) const;
+
   Result<std::shared_ptr<MapState>> create_map(std::string_view name);
-  Result<std::shared_ptr<MapState>> find_map(std::string_view name);
-  Status drop_map(std::string_view name);
-  Status rename_map(std::string_view from, std::string_view to);
-  Result<std::vector<MapInfo>> list_maps();
+  Result<std::shared_ptr<TableState>> create_table(std::string_view name, Schema schema);
+  Result<std::shared_ptr<IndexState>> create_index(std::string_view name, std::string_view table,
+                                                   const IndexSpec& spec);
+  Status drop(ObjectKind kind, std::string_view name);
+  Status rename(ObjectKind kind, std::string_view from, std::string_view to);
+  Status set_pinned(std::string_view name, bool pinned);
+
+  /// A new object id, for a call that does not hold ddl_mutex_.
+  Result<ObjectId> reserve_object_id();
+  Status check_name_free(std::string_view name) const;
+  /// Gives the name to a table that the transaction has made, and commits it.
+  Result<std::shared_ptr<TableState>> publish_table(OpenTransaction& open, std::string_view name,
+                                                    const CatalogEntry& entry, const NewObject& made);
+
+  /// Passes the gate of a table that is written to; kConflict when somebody holds it for longer than the lock timeout.
+  /// `is_writer`: of a transaction that has written to it, for whose end a holder waits.
+  Status enter_table(ObjectState& table, bool is_writer, SharedGate::Pass& pass);
+  /// What every changing call asks first. (Log::reserve() refuses as well, whoever asks.)
+  Status check_writable() const;
 
   // --- Transactions.
   std::shared_ptr<OpenTransaction> begin();
@@ -84,7 +102,8 @@ class Core : public std::enable_shared_from_this<Core> {
   Status checkpoint();
   bool make_log_room();
   Result<CheckReport> check();
-  Result<MapStats> map_stats(std::string_view name);
+  Result<MapStats> tree_stats(std::string_view name, const Tree& tree);
+  Result<TableStats> table_stats(std::string_view name);
   Result<DatabaseStats> stats();
   void say(const std::string& line);
 
@@ -94,19 +113,33 @@ class Core : public std::enable_shared_from_this<Core> {
   // open.cc
   Status open_files();
   static Result<std::shared_ptr<Core>> open_core(std::shared_ptr<Core> core);
+  static Result<std::shared_ptr<Core>> open_read_only(CoreFiles files, Options options);
   Status refuse_orphaned_log();
   Status create_files();
   Status start();
   Status format();
   void make_engine(TxnId next_txn);
-  Status load_catalog();
+  Status load_catalog(bool undone);
 
   void maintain();
   Status maintain_once();
+  Status collect_all();
   std::optional<Tree> find_tree(ObjectId object) const;
+  std::optional<Heap> find_heap(ObjectId object) const;
   Result<ObjectId> next_object();
   std::uint64_t redo_start();
-  Result<std::shared_ptr<MapState>> known_map(std::string_view name);
+
+  template <class State>
+  Result<std::shared_ptr<State>> find(ObjectKind kind, std::string_view name) const;
+  Status put_catalog_row(Txn& txn, std::string_view name, const CatalogEntry& entry, PutMode mode);
+  Status erase_catalog_row(Txn& txn, std::string_view name);
+  void add_object(std::string_view name, const std::shared_ptr<ObjectState>& state);
+  void remove_object(const ObjectState& state);
+  Status wait_for_writers(const ObjectState& object) const;
+  Status drop_marked(std::span<const std::shared_ptr<ObjectState>> gone);
+  Status drop_index(const std::shared_ptr<IndexState>& index);
+  std::string name_of(const ObjectState& state) const;
+  Status build_index(const TableState& table, const IndexState& index);
 
   CoreFiles files_;
   Options options_;
@@ -129,9 +162,10 @@ class Core : public std::enable_shared_from_this<Core> {
   SharedGate writers_;
 
   std::mutex ddl_mutex_;              ///< one change of the catalog at a time
-  mutable std::mutex catalog_mutex_;  ///< the two maps below
-  std::map<std::string, std::shared_ptr<MapState>, std::less<>> maps_;
-  std::map<ObjectId, PageId> trees_;  ///< every tree that undo may meet
+  mutable std::mutex catalog_mutex_;  ///< the maps below
+  std::map<std::string, std::shared_ptr<ObjectState>, std::less<>> objects_;
+  std::map<ObjectId, PageId> trees_;   ///< every tree that undo may meet: of maps and indexes
+  std::map<ObjectId, PageId> tables_;  ///< every table that undo may meet
   std::atomic<std::uint32_t> next_object_{0};
   std::atomic<std::uint32_t> object_lease_{0};  ///< object ids below are covered by the last checkpoint
 

@@ -3,6 +3,7 @@
 
 #include "base/try.h"
 #include "db/core.h"
+#include "db/table_state.h"
 #include "db/transaction_state.h"
 #include "io/memory_file_system.h"
 
@@ -62,8 +63,10 @@ Status Database::close() {
 
 Result<Map> Database::create_map(std::string_view name) {
   return run_call(*core_, [&]() -> Result<Map> {
-    VG_ASSIGN(auto state, core_->create_map(name));
-    return Map(std::make_shared<internal::MapHandle>(internal::MapHandle{core_, std::move(state), std::string(name)}));
+    // Made first: once the map is there, nothing may fail.
+    auto handle = std::make_shared<internal::MapHandle>(internal::MapHandle{core_, nullptr, std::string(name)});
+    VG_ASSIGN(handle->map, core_->create_map(name));
+    return Map(std::move(handle));
   });
 }
 
@@ -75,24 +78,112 @@ Result<Map> Database::open_map(std::string_view name) {
 }
 
 Result<Map> Database::open_or_create_map(std::string_view name) {
-  for (;;) {
-    Result<Map> found = open_map(name);
-    if (found || found.error().code() != ErrorCode::kNotFound) return found;
-    Result<Map> created = create_map(name);
-    if (created || created.error().code() != ErrorCode::kAlreadyExists) return created;
-  }
+  Result<Map> found = open_map(name);
+  if (found || found.error().code() != ErrorCode::kNotFound) return found;
+  Result<Map> created = create_map(name);
+  if (created || created.error().code() != ErrorCode::kAlreadyExists) return created;
+  found = open_map(name);  // somebody else was faster, or the name is that of a table or index
+  return found ? std::move(found) : std::move(created);
 }
 
 Status Database::drop_map(std::string_view name) {
-  return run_call(*core_, [&] { return core_->drop_map(name); });
+  return run_call(*core_, [&] { return core_->drop(ObjectKind::kMap, name); });
 }
 
 Status Database::rename_map(std::string_view from, std::string_view to) {
-  return run_call(*core_, [&] { return core_->rename_map(from, to); });
+  return run_call(*core_, [&] { return core_->rename(ObjectKind::kMap, from, to); });
 }
 
 Result<std::vector<MapInfo>> Database::maps() {
-  return run_call(*core_, [&] { return core_->list_maps(); });
+  return run_call(*core_, [&]() -> Result<std::vector<MapInfo>> { return core_->list_maps(); });
+}
+
+// --- Tables and indexes
+
+namespace {
+
+Table make_table(const std::shared_ptr<Core>& core, std::shared_ptr<internal::TableState> state,
+                 std::string_view name) {
+  return internal::make_table({core, std::move(state), std::string(name)});
+}
+
+Result<Index> make_index(const std::shared_ptr<Core>& core, std::shared_ptr<internal::IndexState> index,
+                         std::string_view name) {
+  std::string table_name;
+  std::shared_ptr<internal::TableState> table = core->find_table(index->definition.table, table_name);
+  if (table == nullptr) return index->dropped_error();
+  IndexSpec spec = internal::spec_of(table->schema(), index->definition);
+  return internal::make_index(
+      {core, std::move(table), std::move(index), std::string(name), std::move(table_name), std::move(spec)});
+}
+
+}  // namespace
+
+Result<Table> Database::create_table(std::string_view name, Schema schema) {
+  return run_call(*core_, [&]() -> Result<Table> {
+    VG_ASSIGN(auto state, core_->create_table(name, std::move(schema)));
+    return make_table(core_, std::move(state), name);
+  });
+}
+
+Result<TableLoad> Database::load_table(std::string_view name, Schema schema) {
+  return run_call(*core_, [&] { return internal::begin_load(core_, name, std::move(schema)); });
+}
+
+Result<Table> Database::open_table(std::string_view name) {
+  return run_call(*core_, [&]() -> Result<Table> {
+    VG_ASSIGN(auto state, core_->find_table(name));
+    return make_table(core_, std::move(state), name);
+  });
+}
+
+Status Database::drop_table(std::string_view name) {
+  return run_call(*core_, [&] { return core_->drop(ObjectKind::kTable, name); });
+}
+
+Status Database::rename_table(std::string_view from, std::string_view to) {
+  return run_call(*core_, [&] { return core_->rename(ObjectKind::kTable, from, to); });
+}
+
+Result<std::vector<TableInfo>> Database::tables() {
+  return run_call(*core_, [&]() -> Result<std::vector<TableInfo>> { return core_->list_tables(); });
+}
+
+Result<Index> Database::create_index(std::string_view name, std::string_view table, const IndexSpec& spec) {
+  return run_call(*core_, [&]() -> Result<Index> {
+    VG_ASSIGN(auto state, core_->create_index(name, table, spec));
+    return make_index(core_, std::move(state), name);
+  });
+}
+
+Result<Index> Database::open_index(std::string_view name) {
+  return run_call(*core_, [&]() -> Result<Index> {
+    VG_ASSIGN(auto state, core_->find_index(name));
+    return make_index(core_, std::move(state), name);
+  });
+}
+
+Status Database::drop_index(std::string_view name) {
+  return run_call(*core_, [&] { return core_->drop(ObjectKind::kIndex, name); });
+}
+
+Status Database::rename_index(std::string_view from, std::string_view to) {
+  return run_call(*core_, [&] { return core_->rename(ObjectKind::kIndex, from, to); });
+}
+
+Result<std::vector<IndexInfo>> Database::indexes() {
+  return run_call(*core_, [&]() -> Result<std::vector<IndexInfo>> { return core_->list_indexes(nullptr); });
+}
+
+Result<std::vector<IndexInfo>> Database::indexes(std::string_view table) {
+  return run_call(*core_, [&]() -> Result<std::vector<IndexInfo>> {
+    VG_ASSIGN(const auto state, core_->find_table(table));
+    return core_->list_indexes(state.get());
+  });
+}
+
+Status Database::set_pinned(std::string_view name, bool pinned) {
+  return run_call(*core_, [&] { return core_->set_pinned(name, pinned); });
 }
 
 Status Database::sync() {
@@ -101,6 +192,7 @@ Status Database::sync() {
 
 Status Database::checkpoint() {
   return run_call(*core_, [&]() -> Status {
+    VG_TRY(core_->check_writable());
     VG_TRY(core_->engine().log.flush(core_->engine().log.end()));
     VG_TRY(core_->engine().pool.flush_all());
     return core_->checkpoint();
@@ -116,7 +208,21 @@ Result<DatabaseStats> Database::stats() {
 }
 
 Result<MapStats> Database::map_stats(std::string_view name) {
-  return run_call(*core_, [&] { return core_->map_stats(name); });
+  return run_call(*core_, [&]() -> Result<MapStats> {
+    VG_ASSIGN(const auto map, core_->find_map(name));
+    return core_->tree_stats(name, map->tree(core_->engine()));
+  });
+}
+
+Result<TableStats> Database::table_stats(std::string_view name) {
+  return run_call(*core_, [&] { return core_->table_stats(name); });
+}
+
+Result<MapStats> Database::index_stats(std::string_view name) {
+  return run_call(*core_, [&]() -> Result<MapStats> {
+    VG_ASSIGN(const auto index, core_->find_index(name));
+    return core_->tree_stats(name, index->tree(core_->engine()));
+  });
 }
 
 // --- Transactions
@@ -176,6 +282,17 @@ Error not_active() {
   return Error(ErrorCode::kInvalidArgument, "the transaction has ended; begin a new one");
 }
 
+Error other_database() {
+  return Error(ErrorCode::kInvalidArgument, "the transaction belongs to another database");
+}
+
+Result<TxnId> reader_id(const Core& core, const Transaction::State* state) {
+  if (state == nullptr || state->open == nullptr) return not_active();
+  if (state->core.get() != &core) return other_database();
+  if (core.is_closed()) return closed_error();
+  return state->open->id;
+}
+
 std::shared_ptr<OpenTransaction> Core::begin() {
   auto open = std::make_shared<OpenTransaction>();
   open->txn = txns_->begin();
@@ -196,16 +313,9 @@ Status Core::end(OpenTransaction& open, std::optional<CommitMode> commit) {
   Status result;
   {
     const SharedGate::Pass pass = enter_writing();
-    if (!commit || open.broken) {
-      result = txns_->rollback(std::move(txn));
-      if (commit && result) {
-        result = Error(ErrorCode::kConflict, "a call of this transaction failed half-way, so it was rolled back");
-      }
-    } else {
-      result = txns_->commit(std::move(txn), *commit);
-    }
+    result = commit ? txns_->commit(std::move(txn), *commit) : txns_->rollback(std::move(txn));
   }
-  for (const std::shared_ptr<MapState>& map : open.written) map->open_writers.fetch_sub(1);
+  for (const std::shared_ptr<ObjectState>& object : open.written) object->open_writers.fetch_sub(1);
   return result;
 }
 

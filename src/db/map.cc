@@ -7,82 +7,38 @@
 #include "db/core.h"
 #include "db/cursor_state.h"
 #include "db/limits.h"
-#include "db/transaction_state.h"
+#include "db/statement.h"
 
 namespace vaultgres {
 
 namespace {
 
 using internal::Core;
-using internal::MapState;
 
-Error dropped(const MapState& map) {
-  return Error(ErrorCode::kNotFound, "the map \"" + map.name + "\" was dropped");
-}
-
-bool is_no_space(const Error& error) {
-  return error.code() == ErrorCode::kNoSpace;
-}
-
-/// Runs a change as a transaction of its own. One that finds no log space has changed nothing, and is tried again
-/// when a checkpoint has freed some.
+/// Runs a change of the map as a transaction of its own: `change(tree)`.
 template <class Change>
 auto change_alone(const internal::MapHandle& handle, Change&& change) -> decltype(change(std::declval<Tree>())) {
-  return internal::run_call(*handle.core, [&]() -> decltype(change(std::declval<Tree>())) {
-    const SharedGate::Pass pass = handle.core->enter_writing();
-    if (!pass) return internal::closed_error();
-    if (handle.map->dropped.load()) return dropped(*handle.map);
-    auto answer = change(handle.map->tree(handle.core->engine()));
-    if (answer || !is_no_space(answer.error()) || !handle.core->make_log_room()) return answer;
-    return change(handle.map->tree(handle.core->engine()));
-  });
+  return internal::statement_alone(*handle.core, *handle.map,
+                                   [&] { return change(handle.map->tree(handle.core->engine())); });
 }
 
-/// Errors after which a transaction is as it was before the call.
-bool harmless(ErrorCode code) {
-  return code == ErrorCode::kDuplicateKey || code == ErrorCode::kNotFound || code == ErrorCode::kInvalidArgument;
-}
-
-/// Runs a change within a transaction.
+/// Runs a change of the map within a transaction: `change(txn, tree)`.
 template <class Change>
 auto change_within(const internal::MapHandle& handle, Transaction::State* state, Change&& change)
     -> decltype(change(std::declval<Txn&>(), std::declval<Tree>())) {
-  using Answer = decltype(change(std::declval<Txn&>(), std::declval<Tree>()));
-  if (state == nullptr || state->open == nullptr) return internal::not_active();
-  if (state->core != handle.core) {
-    return Error(ErrorCode::kInvalidArgument, "the transaction and the map belong to different databases");
-  }
-  return internal::run_call(*handle.core, [&]() -> Answer {
-    internal::OpenTransaction& open = *state->open;
-    if (open.txn == nullptr) return internal::closed_error();
-    if (open.broken) {
-      return Error(ErrorCode::kConflict, "an earlier call of this transaction failed half-way; roll it back");
-    }
-    const SharedGate::Pass pass = handle.core->enter_writing();
-    if (!pass) return internal::closed_error();
-    if (handle.map->dropped.load()) return dropped(*handle.map);
-    if (std::find(open.written.begin(), open.written.end(), handle.map) == open.written.end()) {
-      open.written.push_back(handle.map);
-      handle.map->open_writers.fetch_add(1);
-    }
-    open.broken = true;  // unless the call comes back
-    const Lsn before = open.txn->last();
-    Answer answer = change(*open.txn, handle.map->tree(handle.core->engine()));
-    open.broken = !answer && !harmless(answer.error().code()) && open.txn->last() != before;
-    if (!answer && is_no_space(answer.error())) handle.core->make_log_room();  // for the next try
-    return answer;
-  });
+  return internal::statement_within(*handle.core, handle.map, state,
+                                    [&](Txn& txn) { return change(txn, handle.map->tree(handle.core->engine())); });
 }
 
 Result<bool> read(const internal::MapHandle& handle, TxnId self, std::string_view key, std::string& value) {
   VG_TRY(internal::check_key(key));
   return internal::run_call(*handle.core, [&]() -> Result<bool> {
-    if (handle.map->dropped.load()) return dropped(*handle.map);
+    if (handle.map->dropped.load()) return handle.map->dropped_error();
     const Engine& engine = handle.core->engine();
     VG_TRY(engine.poison.check());
     Result<bool> found = get_entry(engine, handle.map->tree(engine), as_bytes(key), self, value);
     // A tree that is being taken apart answers anything.
-    if (handle.map->dropped.load()) return dropped(*handle.map);
+    if (handle.map->dropped.load()) return handle.map->dropped_error();
     return found;
   });
 }
@@ -163,7 +119,7 @@ Result<bool> Map::erase(Transaction& txn, std::string_view key) {
 }
 
 Result<bool> Map::get(const Transaction& txn, std::string_view key, std::string& value) const {
-  VG_ASSIGN(const TxnId self, internal::reader_id(*handle_, txn.state_.get()));
+  VG_ASSIGN(const TxnId self, internal::reader_id(*handle_->core, txn.state_.get()));
   return read(*handle_, self, key, value);
 }
 
@@ -186,7 +142,7 @@ Cursor Map::cursor(KeyRange range) const {
 
 Cursor Map::cursor(const Transaction& txn, KeyRange range) const {
   auto state = std::make_unique<internal::CursorState>(*handle_, std::move(range));
-  auto self = internal::reader_id(*handle_, txn.state_.get());
+  auto self = internal::reader_id(*handle_->core, txn.state_.get());
   if (self) {
     state->self = *self;
   } else {
@@ -216,15 +172,6 @@ KeyRange KeyRange::prefix(std::string_view prefix) {
     range.to = std::move(end);
   }
   return range;
-}
-
-Result<TxnId> internal::reader_id(const MapHandle& handle, const Transaction::State* state) {
-  if (state == nullptr || state->open == nullptr) return not_active();
-  if (state->core != handle.core) {
-    return Error(ErrorCode::kInvalidArgument, "the transaction and the map belong to different databases");
-  }
-  if (handle.core->is_closed()) return closed_error();
-  return state->open->id;
 }
 
 }  // namespace vaultgres

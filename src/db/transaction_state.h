@@ -18,8 +18,9 @@ struct Transaction::State {
 
 namespace internal {
 Error not_active();
-/// The number under which a transaction reads the map's database.
-Result<TxnId> reader_id(const MapHandle& handle, const Transaction::State* state);
+Error other_database();
+/// The number under which a transaction reads its database.
+Result<TxnId> reader_id(const Core& core, const Transaction::State* state);
 }  // namespace internal
 
 }  // namespace vaultgres

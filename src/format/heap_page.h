@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "format/overflow.h"
 #include "format/page.h"
 
 namespace vaultgres {
@@ -62,7 +63,8 @@ static_assert(sizeof(HeapCellHeader) == 2);
 /// A TID on disk: page number (4 bytes), slot (2 bytes), both big-endian, so that TIDs at the end of index keys
 /// are in the order of the heap.
 inline constexpr std::size_t kTidBytes = 6;
-/// No cell is smaller: the stub of any row fits where the row was.
-inline constexpr std::size_t kHeapCapacityMin = kTidBytes;
+/// No cell is smaller: the stub of any row, and the reference to its overflow chain, fit where the row was.
+inline constexpr std::size_t kHeapCapacityMin = sizeof(OverflowRef);
+static_assert(kHeapCapacityMin >= kTidBytes);
 
 }  // namespace vaultgres

@@ -27,6 +27,7 @@ inline constexpr std::size_t kOverflowPageBytes = kPageBytes - kPageHeaderBytes 
 enum class RetiredKind : std::uint8_t {
   kChain = 1,  ///< page: the first page that is left of an overflow chain
   kTree = 2,   ///< page: the root of a tree
+  kTable = 3,  ///< page: the root of a table's map
 };
 
 /// A row of `retired`: key is transaction (8 bytes, big-endian) and a number within it (4 bytes,

@@ -3,7 +3,10 @@
 // apply function and in docs/FILE_FORMAT.md.
 #pragma once
 
+#include <array>
 #include <cstdint>
+
+#include "format/heap_page.h"
 
 namespace vaultgres {
 
@@ -37,6 +40,22 @@ enum class PageOp : std::uint8_t {
 enum class UndoOp : std::uint8_t {
   kEraseInserted = 1,  ///< the key was not there (or a ghost): make it a ghost
   kRestoreValue = 2,   ///< the key had this value (and flags, first byte): set it, revive or re-insert
+
+  // Rows of tables; the key is a TID.
+  kEraseInsertedRow = 3,  ///< the slot was unused: make it a ghost
+  kReviveRow = 4,         ///< the row was none: it is no ghost
+  kRestoreRow = 5,        ///< home and body as they were; the value is a RowUndo and the row
+};
+
+/// Begins the value of kRestoreRow; the row, or its OverflowRef, follows.
+struct RowUndo {
+  LittleU8 flags;                         ///< RowUndoFlags
+  std::array<std::byte, kTidBytes> body;  ///< of a moved row; else zero
+};
+static_assert(sizeof(RowUndo) == 7 && alignof(RowUndo) == 1);
+enum RowUndoFlags : std::uint8_t {
+  kRowUndoMoved = 1,     ///< home was a stub for `body`
+  kRowUndoOverflow = 2,  ///< the row is an OverflowRef
 };
 
 }  // namespace vaultgres

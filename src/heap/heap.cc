@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/try.h"
+#include "buffer/page_visits.h"
 
 namespace vaultgres {
 
@@ -17,6 +18,11 @@ constexpr const char* kNotItsBody = "the slot that a stub leads to is not the bo
 
 bool is_body_of(const HeapSlot& slot, Tid home) noexcept {
   return slot.state.kind == HeapKind::kBody && !slot.state.ghost && slot.link() == home;
+}
+
+/// What stands behind a ghost is nobody's row.
+bool leads_to_body(const HeapSlot& home) noexcept {
+  return home.state.kind == HeapKind::kStub && !home.state.ghost;
 }
 
 }  // namespace
@@ -66,6 +72,7 @@ Status Heap::read_page(PageId id, Hint hint, FunctionRef<const char*(Bytes)> pro
 }
 
 Status Heap::read(PageId page, FunctionRef<void(const HeapPageView&)> visit, Hint hint) const {
+  ++page_visits.heap;
   return read_page(
       page, hint, [this](Bytes bytes) { return heap_problem(bytes); },
       [&](Bytes bytes) { visit(HeapPageView(bytes)); });
@@ -88,7 +95,8 @@ Result<bool> Heap::try_read_row(Tid tid, FunctionRef<void(const HeapSlot&, const
     return damaged(tid.page, wrong);
   }
   const HeapSlot home_slot = HeapPageView(home.page()).slot(tid.slot);
-  if (home_slot.state.kind != HeapKind::kStub) {
+  ++page_visits.heap;
+  if (!leads_to_body(home_slot)) {
     visit(home_slot, home_slot);
     return home.validate();
   }
@@ -102,6 +110,7 @@ Result<bool> Heap::try_read_row(Tid tid, FunctionRef<void(const HeapSlot&, const
   if (wrong == nullptr && !is_body_of(body_slot, tid)) wrong = kNotItsBody;
   if (wrong == nullptr) visit(home_slot, body_slot);
   if (!body->validate() || !home.validate()) return false;
+  ++page_visits.heap;
   if (wrong != nullptr) return damaged(link.page, wrong);
   return true;
 }
@@ -143,7 +152,7 @@ Status Heap::read_row_latched(Tid tid, FunctionRef<void(const HeapSlot&, const H
     const Bytes home = tid.page == low ? low_guard->page() : high_guard.page();
     if (const char* wrong = heap_problem(home)) return damaged(tid.page, wrong);
     const HeapSlot home_slot = HeapPageView(home).slot(tid.slot);
-    if (home_slot.state.kind != HeapKind::kStub) {
+    if (!leads_to_body(home_slot)) {
       visit(home_slot, home_slot);
       return {};
     }

@@ -76,6 +76,9 @@ class Heap {
   /// A page with room for `content_bytes` in a new slot, and `others` with it, which it is none of. Adds a page to
   /// the table if there is no room. Precondition: content_bytes <= kHeapContentBytesMax. [no latch held]
   Result<HeapSlotGuard> latch_for_insert(std::size_t content_bytes, std::span<const PageId> others = {}) const;
+  /// Adds a page to the table, latched. `build(image, number)` writes a whole heap page with this number. [no latch
+  /// held]
+  Result<ExclusiveGuard> append_page(FunctionRef<void(MutableBytes image, std::uint32_t number)> build) const;
   /// Log space that a change of one row needs, its compensation included.
   static std::uint64_t log_bytes_of_change(std::size_t content_bytes) noexcept;
 
@@ -131,7 +134,6 @@ class Heap {
   Status collect(PageId id, std::uint8_t free_class, Candidates& found) const;
   void lower_class(PageId parent, PageId child) const;
   void raise_class(PageId parent, std::uint32_t number, std::uint8_t free_class) const;
-  Result<ExclusiveGuard> add_page() const;
 
   // heap_map.cc
   Status read_map(PageId id, FunctionRef<void(const MapPageView&)> visit) const;

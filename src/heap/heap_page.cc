@@ -131,9 +131,10 @@ const char* heap_page::content_problem(HeapSlotState state, std::size_t content_
     case HeapKind::kStub:
       if (state.overflow) return "a stub with an overflow chain";
       return content_bytes == kTidBytes ? nullptr : "a stub that is no TID";
-    case HeapKind::kRow:
     case HeapKind::kBody:
-      return state.overflow && content_bytes != before + sizeof(OverflowRef) ? "a bad overflow reference" : nullptr;
+      return state.overflow ? "a moved row with an overflow chain" : nullptr;
+    case HeapKind::kRow:
+      return state.overflow && content_bytes != sizeof(OverflowRef) ? "a bad overflow reference" : nullptr;
   }
   return "an unknown kind";
 }

@@ -17,7 +17,7 @@ namespace vaultgres {
 
 namespace {
 
-constexpr std::uint64_t kAddPageLogBytes = log_bytes_for(512);
+constexpr std::uint64_t kAddPageLogBytes = log_bytes_for(kPageBytes + 512);
 /// Rounds in which the map's recommendations were all wrong, before a page is added instead.
 constexpr unsigned kRoundsMax = 3;
 /// Map pages below one page that are searched for a recommendation, before a page is added instead.
@@ -97,7 +97,8 @@ Result<ExclusiveGuard> Heap::find_room(std::size_t content_bytes, std::span<cons
     if (fitting == Fit::kYes) return page;
     if (fitting == Fit::kForeign) return damaged(id, heap_problem(page.page()));
   }
-  VG_ASSIGN(ExclusiveGuard page, add_page());
+  VG_ASSIGN(ExclusiveGuard page,
+            append_page([this](MutableBytes image, std::uint32_t number) { build_heap_page(image, object_, number); }));
   last.page = page.id();
   return page;
 }
@@ -212,7 +213,7 @@ Status Heap::note_free(PageId page) const {
 
 // --- A new page
 
-Result<ExclusiveGuard> Heap::add_page() const {
+Result<ExclusiveGuard> Heap::append_page(FunctionRef<void(MutableBytes, std::uint32_t)> build) const {
   for (;;) {
     VG_ASSIGN(const PageId leaf_id, leaf_with_room());
     LogSpace log_space(context_->log);
@@ -228,7 +229,7 @@ Result<ExclusiveGuard> Heap::add_page() const {
     // A page that nobody can reach yet may be latched after a map page: who waits for it holds nothing of this table.
     ExclusiveGuard page = context_->pool.create(pages[0], frames);
     std::array<std::byte, kPageBytes> image;
-    build_heap_page(image, object_, map.first() + map.count());
+    build(image, map.first() + map.count());
     MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
     PayloadBuffer payload;
     encode_page_image(payload, image);

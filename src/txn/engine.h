@@ -10,6 +10,7 @@
 #include "btree/tree.h"
 #include "buffer/buffer_pool.h"
 #include "format/superblock.h"
+#include "heap/heap.h"
 #include "space/page_allocator.h"
 #include "txn/snapshots.h"
 #include "txn/version_table.h"
@@ -32,10 +33,13 @@ struct Engine {
   SnapshotRegistry& snapshots;
   Poison& poison;
   TreeContext trees;
+  HeapContext heaps;
   CommitMode mode = CommitMode::kDurable;
   std::chrono::milliseconds lock_timeout{5000};
   /// Finds a tree by its object id, also of objects that are being dropped; empty when there is none.
   std::function<std::optional<Tree>(ObjectId)> find_tree;
+  /// The same for the rows of a table.
+  std::function<std::optional<Heap>(ObjectId)> find_heap;
   /// Reads a log record by its address, of this epoch or of an older one.
   std::function<Status(Lsn address, std::vector<std::byte>& record)> read_record;
   /// Something was left for the collector.

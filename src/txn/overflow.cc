@@ -7,6 +7,7 @@
 #include "base/try.h"
 #include "buffer/mini_txn.h"
 #include "buffer/page_image.h"
+#include "buffer/page_visits.h"
 #include "txn/row_ops.h"
 #include "wal/log_space.h"
 
@@ -139,6 +140,7 @@ Status read_chain(const Engine& engine, ObjectId owner, Bytes ref_bytes, std::st
   value.reserve(bytes);
   while (value.size() < bytes) {
     VG_ASSIGN(page, read_chain_page(engine, owner, page, &value));
+    ++page_visits.overflow;
   }
   if (value.size() != bytes || page != kNoPage) {
     return Error(ErrorCode::kCorruption, "a large value of object " + std::to_string(raw(owner)) +

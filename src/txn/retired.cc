@@ -38,6 +38,13 @@ struct Found {
   bool ghost;
 };
 
+/// A slot of a dropped object's page that leads to a chain.
+struct SpillSlot {
+  unsigned slot = 0;
+  bool ghost = false;
+  Bytes ref{};
+};
+
 /// All rows of one leaf, ghosts included, and where to go on.
 Status read_rows(const Engine& engine, Bytes from, std::vector<Found>& rows, std::string& bound, bool& at_end) {
   return engine.retired().read_leaf(from, [&](const NodeView& leaf) {
@@ -56,8 +63,18 @@ Status read_rows(const Engine& engine, Bytes from, std::vector<Found>& rows, std
   });
 }
 
-/// Moves the large values of one leaf of a dropped tree into rows of their own, one system record each.
-Status spill_leaf(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key) {
+/// How the references to chains on one page of a dropped object are found and removed.
+struct Spiller {
+  ObjectId object;
+  PageOp remove_op;
+  FunctionRef<Result<ExclusiveGuard>()> latch;
+  /// The first slot with a reference; false when there is none.
+  FunctionRef<bool(Bytes page, SpillSlot& slot)> find;
+  FunctionRef<void(PayloadBuffer& out, unsigned slot)> encode_remove;
+};
+
+/// Moves the chains of one page of a dropped object into rows of their own, one system record each.
+Status spill_page(const Engine& engine, TxnManager& manager, const Spiller& spiller) {
   const Tree retired = engine.retired();
   const TxnId id = manager.next_id();
   const std::string owner = retired_key(id, 0);
@@ -67,29 +84,26 @@ Status spill_leaf(const Engine& engine, TxnManager& manager, const Tree& tree, B
     store_big(row_key.data() + 8, number);
     LogSpace log_space(engine.log);
     VG_TRY(log_space.reserve(kRootLogBytes));
-    // Nobody else changes the dropped tree, so what is read here still holds when the leaf is latched again.
-    VG_ASSIGN(ExclusiveGuard leaf, tree.write_leaf(key));
-    const NodeView view(leaf.page());
-    unsigned slot = 0;
-    while (slot < view.count() && (view.flags(slot) & kSlotOverflow) == 0) ++slot;
-    if (slot == view.count()) return {};
-    if ((view.flags(slot) & kSlotGhost) != 0) {
+    // Nobody else changes the dropped object, so what is read here still holds when the page is latched again.
+    VG_ASSIGN(ExclusiveGuard page, spiller.latch());
+    SpillSlot found;
+    if (!spiller.find(page.page(), found)) return {};
+    if (found.ghost) {
       // Whoever made it a ghost has given its chain a row of `retired`, which may be freed by now.
       MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem);
       PayloadBuffer payload;
-      encode_node_remove(payload, slot);
-      mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
+      spiller.encode_remove(payload, found.slot);
+      mini.add(page, spiller.remove_op, payload.bytes());
       mini.commit();
       continue;
     }
-    const Bytes value = view.value(slot);
-    if (value.size() != sizeof(OverflowRef)) {
-      return Error(ErrorCode::kCorruption, "a large value of a dropped map has a reference of the wrong size");
+    if (found.ref.size() != sizeof(OverflowRef)) {
+      return Error(ErrorCode::kCorruption, "a large value of a dropped object has a reference of the wrong size");
     }
     OverflowRef ref;
-    std::copy(value.begin(), value.end(), reinterpret_cast<std::byte*>(&ref));
-    const PageId leaf_id = leaf.id();
-    leaf.release();
+    std::copy(found.ref.begin(), found.ref.end(), reinterpret_cast<std::byte*>(&ref));
+    const PageId page_id = page.id();
+    page.release();
 
     VG_ASSIGN(ExclusiveGuard row_leaf, retired.write_leaf(as_bytes(row_key)));
     const NodeView row_view(row_leaf.page());
@@ -98,20 +112,56 @@ Status spill_leaf(const Engine& engine, TxnManager& manager, const Tree& tree, B
       VG_TRY(retired.make_room(as_bytes(row_key), sizeof(RetiredRow)));
       continue;
     }
-    auto leaf_again = engine.pool.try_exclusive(leaf_id);
-    if (!leaf_again) continue;
+    auto page_again = engine.pool.try_exclusive(page_id);
+    if (!page_again) continue;
     // The number keeps a later transaction from taking the row's key.
     MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem, id);
     PayloadBuffer payload;
-    encode_node_remove(payload, slot);
-    mini.add(*leaf_again, PageOp::kNodeRemove, payload.bytes());
+    spiller.encode_remove(payload, found.slot);
+    mini.add(*page_again, spiller.remove_op, payload.bytes());
     payload.clear();
     encode_node_insert(payload, row_view.lower_bound(as_bytes(row_key)).slot, 0, as_bytes(row_key),
-                       bytes_of(make_row(RetiredKind::kChain, PageId{ref.head.get()}, tree.object())));
+                       bytes_of(make_row(RetiredKind::kChain, PageId{ref.head.get()}, spiller.object)));
     mini.add(row_leaf, PageOp::kNodeInsert, payload.bytes());
     mini.commit();
     ++number;
   }
+}
+
+Status spill_leaf(const Engine& engine, TxnManager& manager, const Tree& tree, Bytes key) {
+  const auto latch = [&] { return tree.write_leaf(key); };
+  const auto find = [](Bytes page, SpillSlot& found) {
+    const NodeView view(page);
+    for (unsigned slot = 0; slot < view.count(); ++slot) {
+      const std::uint8_t flags = view.flags(slot);
+      if ((flags & kSlotOverflow) == 0) continue;
+      found = {slot, (flags & kSlotGhost) != 0, view.value(slot)};
+      return true;
+    }
+    return false;
+  };
+  const auto remove = [](PayloadBuffer& out, unsigned slot) { encode_node_remove(out, slot); };
+  return spill_page(engine, manager, {tree.object(), PageOp::kNodeRemove, latch, find, remove});
+}
+
+/// Only home slots lead to chains.
+Status spill_heap_page(const Engine& engine, TxnManager& manager, const Heap& heap, PageId page) {
+  const auto latch = [&] { return heap.latch(page); };
+  const auto find = [](Bytes bytes, SpillSlot& found) {
+    const HeapPageView view(bytes);
+    for (unsigned slot = 0; slot < view.slots(); ++slot) {
+      const HeapSlot content = view.slot(slot);
+      if (!content.state.overflow) continue;
+      found = {slot, content.state.ghost, content.content};
+      return true;
+    }
+    return false;
+  };
+  const auto remove = [](PayloadBuffer& out, unsigned slot) {
+    const auto number = static_cast<std::uint16_t>(slot);
+    encode_heap_remove(out, std::span(&number, 1));
+  };
+  return spill_page(engine, manager, {heap.object(), PageOp::kHeapRemove, latch, find, remove});
 }
 
 /// Frees the root page and removes the row, as one record.
@@ -162,6 +212,13 @@ Status free_step(const Engine& engine, TxnManager& manager, const Found& found) 
       }));
       return only_root ? free_root(engine, key, page) : Status{};
     }
+    case RetiredKind::kTable: {
+      const Heap heap(engine.heaps, ObjectId{found.row.object.get()}, page, Hint::kScan);
+      VG_ASSIGN(const bool only_root, heap.free_some(kPagesPerStep, [&](PageId heap_page) {
+        return spill_heap_page(engine, manager, heap, heap_page);
+      }));
+      return only_root ? free_root(engine, key, page) : Status{};
+    }
   }
   return Error(ErrorCode::kCorruption,
                "a row of the system tree of retired pages is of unknown kind " + std::to_string(found.row.kind.get()));
@@ -192,10 +249,10 @@ Result<bool> collect_retired(const Engine& engine, TxnManager& manager) {
   return false;
 }
 
-Result<NewTree> create_tree(const Engine& engine, Txn& txn, ObjectId object) {
+Result<NewObject> create_object(const Engine& engine, Txn& txn, RetiredKind kind, ObjectId object) {
   const Tree retired = engine.retired();
-  NewTree tree{kNoPage, retired_key(txn.id(), txn.next_retired())};
-  const Bytes row_key = as_bytes(tree.retired_row);
+  NewObject made{kNoPage, retired_key(txn.id(), txn.next_retired())};
+  const Bytes row_key = as_bytes(made.retired_row);
   for (;;) {
     LogSpace log_space(engine.log);
     VG_TRY(log_space.reserve(kRootLogBytes));
@@ -210,22 +267,32 @@ Result<NewTree> create_tree(const Engine& engine, Txn& txn, ObjectId object) {
     }
     MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem, txn.id());
     ExclusiveGuard& root = mini.own(engine.pool.create(pages[0], frames));
-    Tree::add_new_root(mini, root, object);
+    if (kind == RetiredKind::kTree) {
+      Tree::add_new_root(mini, root, object);
+    } else {
+      Heap::add_new_root(mini, root, object);
+    }
     PayloadBuffer payload;
-    encode_node_insert(payload, view.lower_bound(row_key).slot, 0, row_key,
-                       bytes_of(make_row(RetiredKind::kTree, pages[0], object)));
+    encode_node_insert(payload, view.lower_bound(row_key).slot, 0, row_key, bytes_of(make_row(kind, pages[0], object)));
     mini.add(leaf, PageOp::kNodeInsert, payload.bytes());
     if (!engine.space.add_to(mini, pages.ids(), {})) continue;
     mini.commit();
     pages.committed(1);
-    tree.root = pages[0];
-    return tree;
+    made.root = pages[0];
+    return made;
   }
 }
 
-Status retire_tree(const Engine& engine, TxnManager& manager, Txn& txn, ObjectId object, PageId root) {
+Status publish_object(const Engine& engine, TxnManager& manager, Txn& txn, const NewObject& made) {
+  VG_ASSIGN(const bool erased, erase_entry(engine, manager, txn, engine.retired(), as_bytes(made.retired_row)));
+  if (erased) return {};
+  return Error(ErrorCode::kCorruption, "the system tree of retired pages lost a row");
+}
+
+Status retire_object(const Engine& engine, TxnManager& manager, Txn& txn, RetiredKind kind, ObjectId object,
+                     PageId root) {
   const std::string key = retired_key(txn.id(), txn.next_retired());
-  const RetiredRow row = make_row(RetiredKind::kTree, root, object);
+  const RetiredRow row = make_row(kind, root, object);
   return put_entry(engine, manager, txn, engine.retired(), as_bytes(key), bytes_of(row));
 }
 

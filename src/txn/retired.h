@@ -1,6 +1,6 @@
-// The system tree `retired`: chains and trees that nobody reaches any more, or does not reach yet.
+// The system tree `retired`: chains, trees and tables that nobody reaches any more, or does not reach yet.
 //
-// Whoever builds a chain or a tree keeps a row here from its first page on; whoever publishes it erases the
+// Whoever builds a chain, a tree or a table keeps a row here from its first page on; whoever publishes it erases the
 // row in the same transaction; whoever replaces or drops it inserts one. So a crash at any point leaks
 // nothing. The collector frees, in steps, what stands in a row that is committed, that no snapshot is older
 // than (the version table has no entry for it), and whose transaction is not open.
@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "format/overflow.h"
 #include "txn/engine.h"
 #include "txn/txn.h"
 
@@ -17,14 +18,17 @@ namespace vaultgres {
 /// A step of bounded length; true when something is left to be freed now.
 Result<bool> collect_retired(const Engine& engine, TxnManager& manager);
 
-struct NewTree {
+struct NewObject {
   PageId root{};
   std::string retired_row;  ///< key of the row that publishing erases
 };
-/// Allocates and initialises an empty tree, with its row, as one system record. [no latch held]
-Result<NewTree> create_tree(const Engine& engine, Txn& txn, ObjectId object);
+/// Allocates and initialises an empty tree or table, with its row, as one system record. [no latch held]
+Result<NewObject> create_object(const Engine& engine, Txn& txn, RetiredKind kind, ObjectId object);
+/// Within `txn`: it belongs to whoever names its root, once `txn` is committed.
+Status publish_object(const Engine& engine, TxnManager& manager, Txn& txn, const NewObject& made);
 
-/// Within `txn`: the tree goes, once `txn` is committed and no snapshot sees it.
-Status retire_tree(const Engine& engine, TxnManager& manager, Txn& txn, ObjectId object, PageId root);
+/// Within `txn`: the tree or table goes, once `txn` is committed and no snapshot sees it.
+Status retire_object(const Engine& engine, TxnManager& manager, Txn& txn, RetiredKind kind, ObjectId object,
+                     PageId root);
 
 }  // namespace vaultgres

@@ -8,6 +8,7 @@
 #include "base/try.h"
 #include "buffer/mini_txn.h"
 #include "txn/ghosts.h"
+#include "txn/heap_ghosts.h"
 #include "txn/row_ops.h"
 #include "txn/undo.h"
 #include "wal/log_space.h"
@@ -140,7 +141,8 @@ Status TxnManager::commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode) {
 Status TxnManager::rollback_or_throw(std::unique_ptr<Txn> txn) {
   Status undone = engine_.poison.check();
   if (undone && txn->last() != kNoLsn) {
-    undone = undo(*txn);
+    undone = undo(*txn, kNoLsn);
+    if (undone) undone = end_rollback(*txn);
     if (!undone) engine_.poison.set(undone.error().with_context("rolling back a transaction failed"));
   }
   // Pages restored, then entries out. Where they could not be restored, the entries stay: readers under way still
@@ -160,13 +162,36 @@ Status TxnManager::rollback_or_throw(std::unique_ptr<Txn> txn) {
   return undone;
 }
 
-Status TxnManager::undo(Txn& txn) {
+Status TxnManager::rollback_to(Txn& txn, Lsn last, std::size_t written) {
+  const auto undone = [&]() -> Status {
+    VG_TRY(engine_.poison.check());
+    try {
+      return undo(txn, last);
+    } catch (const std::bad_alloc&) {
+      return Error(ErrorCode::kOutOfMemory, "no memory");
+    }
+  }();
+  if (!undone) {
+    engine_.poison.set(undone.error().with_context("rolling back a call failed"));
+    return undone;
+  }
+  // The entries stay: they say what was before the transaction, and that is what the pages say again.
+  for (std::size_t i = written; i < txn.written().size(); ++i) txn.written()[i].ghost = true;
+  return {};
+}
+
+/// Down to the record at `down_to`, which stands; kNoLsn: all.
+Status TxnManager::undo(Txn& txn, Lsn down_to) {
   std::vector<std::byte> record;
   Lsn next = txn.last();
-  while (next != kNoLsn) {
+  while (next != kNoLsn && next > down_to) {
     VG_TRY(engine_.read_record(next, record));
     VG_ASSIGN(next, undo_record(engine_, txn, record));
   }
+  return {};
+}
+
+Status TxnManager::end_rollback(Txn& txn) {
   LogSpace log_space(engine_.log);
   // Rollback draws on what the transaction keeps; each change has left more than its compensation takes.
   if (!txn.keeps_log_space()) VG_TRY(log_space.reserve(kEndRecordLogBytes));
@@ -176,6 +201,35 @@ Status TxnManager::undo(Txn& txn) {
 }
 
 // --- What is left behind
+
+namespace {
+/// How often, a millisecond apart, a change that finds the version table full looks again.
+constexpr unsigned kFullWaitsMax = 200;
+}  // namespace
+
+Status TxnManager::make_version_room(unsigned tried) {
+  if (tried == kFullWaitsMax) {
+    return Error(ErrorCode::kTooLarge,
+                 "the transactions in flight have changed more keys than the cache has "
+                 "room to remember; commit in smaller steps or open with a larger cache");
+  }
+  VG_TRY(engine_.log.flush(engine_.log.filled()));  // what waited only to be durable can go now
+  drop_versions();
+  // What is left is needed by readers under way, for a moment, or by open transactions, perhaps this one.
+  if (tried > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return {};
+}
+
+/// True: what is left here is still needed; come again.
+Result<bool> TxnManager::purge(const Txn::Written& left) {
+  if (const std::optional<Tree> tree = engine_.find_tree(left.object)) {
+    VG_TRY(purge_at(engine_, *tree, as_bytes(left.key)));
+    return false;
+  }
+  const std::optional<Heap> heap = engine_.find_heap(left.object);
+  if (!heap || left.key.size() != kTidBytes) return false;  // the object was dropped
+  return purge_row(engine_, *heap, decode_tid(as_bytes(left.key)));
+}
 
 void TxnManager::settle(Lsn commit, std::vector<Txn::Written> written) {
   engine_.wake_collector();  // also for a chain that was given up half-built
@@ -235,10 +289,15 @@ Result<bool> TxnManager::collect() {
     const std::lock_guard lock(left_mutex_);
     ghosts.swap(ghosts_);
   }
+  bool again = false;
   for (std::size_t i = 0; i < ghosts.size(); ++i) {
-    const std::optional<Tree> tree = engine_.find_tree(ghosts[i].object);
-    if (!tree) continue;
-    if (Status purged = purge_at(engine_, *tree, as_bytes(ghosts[i].key)); !purged) {
+    const Result<bool> purged = purge(ghosts[i]);
+    if (purged && *purged) {
+      again = true;
+      const std::lock_guard lock(left_mutex_);
+      ghosts_.push_back(ghosts[i]);
+    }
+    if (!purged) {
       // No space, say: the rest waits for the next round; this one is found by a later purge of its leaf.
       const std::lock_guard lock(left_mutex_);
       ghosts_.insert(ghosts_.end(), std::make_move_iterator(ghosts.begin() + static_cast<std::ptrdiff_t>(i) + 1),
@@ -246,7 +305,7 @@ Result<bool> TxnManager::collect() {
       return purged.error();
     }
   }
-  return left_behind() > 0;
+  return again || left_behind() > 0;
 }
 
 }  // namespace vaultgres

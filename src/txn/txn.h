@@ -8,8 +8,10 @@
 #include <mutex>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
+#include "base/try.h"
 #include "format/log.h"
 #include "txn/engine.h"
 
@@ -90,6 +92,9 @@ class TxnManager {
   Status commit(std::unique_ptr<Txn> txn, CommitMode mode);
   /// Undoes everything. An error poisons the database.
   Status rollback(std::unique_ptr<Txn> txn);
+  /// Undoes what a call within the transaction did; it stays open. `last` and `written`: Txn::last() and the size of
+  /// Txn::written() before the call. What the call locked stays locked. An error poisons the database.
+  Status rollback_to(Txn& txn, Lsn last, std::size_t written);
 
   bool is_open(TxnId id) const;
   /// Those with records in the log that are neither committed nor rolled back. Call Log::filled() before.
@@ -102,6 +107,9 @@ class TxnManager {
   void retire_version(Lsn commit, Txn::Written written);
   /// Drops version entries that nobody needs any more. [no latch held]
   void drop_versions();
+  /// For a change that found the version table full for the (tried + 1)-th time: waits a moment for room. kTooLarge
+  /// when there will be none. [no latch held]
+  Status make_version_room(unsigned tried);
   /// The same, and removes ghosts; a worker calls it, and so do tests. True when something is left that will
   /// become droppable. [no latch held]
   Result<bool> collect();
@@ -113,7 +121,9 @@ class TxnManager {
   Status commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode);
   Status rollback_or_throw(std::unique_ptr<Txn> txn);
   Error out_of_memory(const char* what);
-  Status undo(Txn& txn);
+  Status undo(Txn& txn, Lsn down_to);
+  Status end_rollback(Txn& txn);
+  Result<bool> purge(const Txn::Written& left);
   void leave(const Txn& txn) noexcept;
   void settle(Lsn commit, std::vector<Txn::Written> written);
 
@@ -130,6 +140,25 @@ class TxnManager {
   std::vector<Txn::Written> ghosts_;  ///< their entries are gone, their slots not yet
   std::atomic<std::size_t> left_count_{0};
 };
+
+/// Runs `body(Txn&)` as a transaction of its own.
+template <class Body>
+auto in_transaction(TxnManager& manager, CommitMode mode, Body&& body) -> decltype(body(std::declval<Txn&>())) {
+  std::unique_ptr<Txn> txn = manager.begin();
+  auto result = [&]() -> decltype(body(*txn)) {
+    try {
+      return body(*txn);
+    } catch (const std::bad_alloc&) {
+      return Error(ErrorCode::kOutOfMemory, "no memory for this call; nothing was changed by it");
+    }
+  }();
+  if (!result) {
+    VG_TRY(manager.rollback(std::move(txn)));
+    return result.error();
+  }
+  VG_TRY(manager.commit(std::move(txn), mode));
+  return result;
+}
 
 /// Waits until readers of a relaxed database are shown the commit: until the records below it are in the log buffer.
 /// Whoever has committed then finds his own commit. The caller holds no latch.

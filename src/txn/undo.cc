@@ -6,6 +6,7 @@
 #include "base/payload_buffer.h"
 #include "base/try.h"
 #include "buffer/mini_txn.h"
+#include "txn/heap_ops.h"
 #include "wal/log_space.h"
 #include "wal/record.h"
 
@@ -50,6 +51,12 @@ Result<bool> try_undo(const Engine& engine, Txn& txn, const Tree& tree, const Re
   return true;
 }
 
+Error unknown_object(const RecordView& record) {
+  return Error(ErrorCode::kCorruption, "transaction " + std::to_string(raw(record.txn())) + " changed object " +
+                                           std::to_string(raw(record.undo()->object)) +
+                                           ", which the catalog does not know");
+}
+
 }  // namespace
 
 Result<Lsn> undo_record(const Engine& engine, Txn& txn, Bytes bytes) {
@@ -57,16 +64,19 @@ Result<Lsn> undo_record(const Engine& engine, Txn& txn, Bytes bytes) {
   if (record.kind() == RecordKind::kCompensation) return record.undo_next();
   if (record.kind() != RecordKind::kUpdate || !record.undo()) return record.prev();
   const RecordUndo undo = *record.undo();
+  if (undo.op != UndoOp::kEraseInserted && undo.op != UndoOp::kRestoreValue) {
+    const std::optional<Heap> heap = engine.find_heap(undo.object);
+    if (!heap) return unknown_object(record);
+    VG_TRY(undo_row(engine, txn, *heap, record));
+    return record.prev();
+  }
   if (undo.key.size() > kKeyBytesMax ||
       (undo.op == UndoOp::kRestoreValue && (undo.value.empty() || undo.value.size() > kInlineValueBytesMax + 1))) {
     return Error(ErrorCode::kCorruption, "a log record of transaction " + std::to_string(raw(record.txn())) +
                                              " says something impossible about how to undo it");
   }
   const std::optional<Tree> tree = engine.find_tree(undo.object);
-  if (!tree) {
-    return Error(ErrorCode::kCorruption, "transaction " + std::to_string(raw(record.txn())) + " changed object " +
-                                             std::to_string(raw(undo.object)) + ", which the catalog does not know");
-  }
+  if (!tree) return unknown_object(record);
   for (;;) {
     LogSpace log_space(engine.log);
     if (!txn.keeps_log_space()) {  // a loser of a crash

@@ -46,4 +46,78 @@ std::vector<Cut> choose_cuts(const SimTrace& trace, std::size_t from, std::size_
   return cuts;
 }
 
+PowerCutTest::~PowerCutTest() {
+  std::printf("%llu states, %llu steps\n", static_cast<unsigned long long>(states_),
+              static_cast<unsigned long long>(steps_));
+}
+
+void PowerCutTest::record(bool close) {
+  Result<Database> db = open_on(disk_, crash_options(workload_));
+  ASSERT_OK(db);
+  for (const WorkloadProgress& thread : run_workload(*db, workload_, mark_on(disk_))) {
+    ASSERT_FALSE(thread.error) << thread.error->message();
+    steps_ += thread.acked;
+  }
+  if (!close) {
+    left_open_ = std::make_unique<Database>(*std::move(db));
+  } else {
+    ASSERT_OK(db->close());
+  }
+}
+
+void PowerCutTest::check_cuts(SimFileSystem& disk, std::uint64_t count, std::size_t from) {
+  TestRandom random(1);
+  CrashChecker checker(workload_);
+  AckedSteps acked(disk.trace(), workload_.threads);
+  for (const Cut& cut : choose_cuts(disk.trace(), from, count, random)) {
+    const auto after = disk.power_cut(cut.position, cut.mode, cut.seed);
+    const std::string wrong = checker.check(*after, acked.at(cut.position));
+    ASSERT_EQ(wrong, "") << describe(cut) << ", of " << disk.position();
+  }
+  states_ += checker.states();
+}
+
+void PowerCutTest::check_recoveries(std::uint64_t count) {
+  TestRandom random(2);
+  CrashChecker checker(workload_);
+  AckedSteps acked(disk_.trace(), workload_.threads);
+  for (const Cut& first : choose_cuts(disk_.trace(), 0, count, random)) {
+    const std::vector<unsigned>& steps = acked.at(first.position);
+    const auto crashed = disk_.power_cut(first.position, first.mode, first.seed);
+    ASSERT_OK(open_on(*crashed, crash_options(workload_)));
+    for (const Cut& second : choose_cuts(crashed->trace(), 0, 6, random)) {
+      const auto again = crashed->power_cut(second.position, second.mode, second.seed);
+      const std::string where = describe(first) + ", then " + describe(second);
+      ASSERT_TRUE(open_on(*again, crash_options(workload_))) << where;
+      for (const Cut& third : choose_cuts(again->trace(), 0, 2, random)) {
+        const auto after = again->power_cut(third.position, third.mode, third.seed);
+        ASSERT_EQ(checker.check(*after, steps), "") << where << ", then " << describe(third);
+      }
+      const auto after = crashed->power_cut(second.position, second.mode, second.seed);
+      ASSERT_EQ(checker.check(*after, steps), "") << where;
+    }
+  }
+  states_ += checker.states();
+}
+
+void PowerCutTest::check_kills(std::uint64_t count) {
+  TestRandom random(3);
+  CrashChecker checker(workload_);
+  AckedSteps acked(disk_.trace(), workload_.threads);
+  for (const Cut& kill : choose_cuts(disk_.trace(), 0, count, random)) {
+    const std::vector<unsigned>& steps = acked.at(kill.position);
+    const auto killed = disk_.killed(kill.position);
+    {
+      Result<Database> db = open_on(*killed, crash_options(workload_));
+      ASSERT_OK(db);
+      ASSERT_EQ(checker.check_open(*db, steps), "") << "killed at " << kill.position;
+    }
+    for (const Cut& cut : choose_cuts(killed->trace(), kill.position, 4, random)) {
+      const auto after = killed->power_cut(cut.position, cut.mode, cut.seed);
+      ASSERT_EQ(checker.check(*after, steps), "") << "killed at " << kill.position << ", then " << describe(cut);
+    }
+  }
+  states_ += checker.states();
+}
+
 }  // namespace vaultgres

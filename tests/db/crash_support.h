@@ -37,4 +37,25 @@ std::string describe(const Cut& cut);
 /// these than `count`, a random selection; where fewer, random places besides.
 std::vector<Cut> choose_cuts(const SimTrace& trace, std::size_t from, std::size_t count, TestRandom& random);
 
+/// A workload recorded on a simulated disk, and the states that power cuts leave of it.
+class PowerCutTest : public ::testing::Test {
+ protected:
+  PowerCutTest() { workload_.seed = test_seed(); }
+  ~PowerCutTest() override;
+
+  /// Runs the workload on disk_ from creation to `close`.
+  void record(bool close = true);
+  void check_cuts(SimFileSystem& disk, std::uint64_t count, std::size_t from = 0);
+  /// Cuts while it recovers from one of `count` cuts, and while it recovers from those.
+  void check_recoveries(std::uint64_t count);
+  /// Kills at `count` places, and cuts while it recovers.
+  void check_kills(std::uint64_t count);
+
+  Workload workload_;
+  SimFileSystem disk_;
+  std::unique_ptr<Database> left_open_;
+  std::uint64_t states_ = 0;
+  std::uint64_t steps_ = 0;
+};
+
 }  // namespace vaultgres

@@ -21,6 +21,7 @@ struct FaultCase {
   bool sticky;
   std::size_t transfer_at_most = IoFault::kNoLimit;
   const char* path_contains = "";
+  bool tables = false;
 
   /// The caller must not notice: it goes on where it was interrupted.
   bool harmless() const { return os_error == EINTR || (os_error == 0 && transfer_at_most > 0); }
@@ -36,6 +37,8 @@ class FaultTest : public ::testing::TestWithParam<FaultCase> {
     workload_.checkpoint_one_in = 12;
     workload_.value_bytes_max = 400;
     workload_.large_one_in = 6;
+    workload_.tables = GetParam().tables;
+    if (workload_.tables) workload_.ddl_one_in = 6;
   }
 
   /// From creation to close. The steps acknowledged; errors are the caller's to judge.
@@ -127,6 +130,15 @@ constexpr FaultCase kFaultCases[] = {
     {"RemovalFails", IoCall::kRemove, EIO, false},
     {"DirectorySyncFails", IoCall::kDirectorySync, EIO, false},
     {"MakingADirectoryFails", IoCall::kMakeDirectory, EIO, false},
+    {"TablesReadFails", IoCall::kRead, EIO, false, IoFault::kNoLimit, "data.vg", true},
+    {"TablesWriteFails", IoCall::kWrite, EIO, false, IoFault::kNoLimit, "", true},
+    {"TablesDataWriteFails", IoCall::kWrite, EIO, false, IoFault::kNoLimit, "data.vg", true},
+    {"TablesWriteHasNoSpace", IoCall::kWrite, ENOSPC, false, IoFault::kNoLimit, "", true},
+    {"TablesSyncFails", IoCall::kSync, EIO, false, IoFault::kNoLimit, "", true},
+    {"TablesSyncsFail", IoCall::kSync, EIO, true, IoFault::kNoLimit, "/log/", true},
+    {"TablesAllocationFails", IoCall::kAllocate, EIO, false, IoFault::kNoLimit, "", true},
+    {"TablesAllocationHasNoSpace", IoCall::kAllocate, ENOSPC, false, IoFault::kNoLimit, "", true},
+    {"TablesAllocationsHaveNoSpace", IoCall::kAllocate, ENOSPC, true, IoFault::kNoLimit, "data.vg", true},
 };
 
 INSTANTIATE_TEST_SUITE_P(Kinds, FaultTest, ::testing::ValuesIn(kFaultCases),

@@ -263,6 +263,7 @@ struct OrderingCase {
   unsigned keys;
   unsigned checkpoint_one_in;
   Durability durability;
+  bool tables = false;
 };
 
 class OrderingTest : public ::testing::TestWithParam<OrderingCase> {
@@ -273,6 +274,7 @@ class OrderingTest : public ::testing::TestWithParam<OrderingCase> {
     workload_.keys = GetParam().keys;
     workload_.checkpoint_one_in = GetParam().checkpoint_one_in;
     workload_.durability = GetParam().durability;
+    workload_.tables = GetParam().tables;
     workload_.steps = static_cast<unsigned>(scaled(300));
   }
   Workload workload_;
@@ -283,7 +285,8 @@ INSTANTIATE_TEST_SUITE_P(Workloads, OrderingTest,
                                            OrderingCase{"FourThreads", 4, 400, 40, Durability::kDurable},
                                            OrderingCase{"MoreDataThanCache", 2, 3000, 40, Durability::kDurable},
                                            OrderingCase{"ManyCheckpoints", 2, 400, 3, Durability::kDurable},
-                                           OrderingCase{"Relaxed", 4, 3000, 20, Durability::kRelaxed}),
+                                           OrderingCase{"Relaxed", 4, 3000, 20, Durability::kRelaxed},
+                                           OrderingCase{"Tables", 2, 1000, 20, Durability::kDurable, true}),
                          [](const auto& one) { return one.param.name; });
 
 TEST_P(OrderingTest, FromCreationToCloseAndReopening) {

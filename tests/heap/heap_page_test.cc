@@ -40,7 +40,7 @@ class Model {
     EXPECT_EQ(room, done) << "has_room and apply disagree about " << content.size() << " bytes";
     if (!done) return false;
     if (slot == slots_.size()) slots_.emplace_back();
-    slots_[slot] = ModelSlot{state, content, std::max(content.size(), kTidBytes), false};
+    slots_[slot] = ModelSlot{state, content, std::max(content.size(), kHeapCapacityMin), false};
     return true;
   }
   bool update(unsigned slot, HeapSlotState state, const std::string& content) {
@@ -65,7 +65,7 @@ class Model {
     PayloadBuffer payload;
     encode_heap_release(payload, slots);
     EXPECT_TRUE(run(PageOp::kHeapRelease, payload));
-    for (const unsigned slot : slots) slots_[slot]->capacity = std::max(slots_[slot]->content.size(), kTidBytes);
+    for (const unsigned slot : slots) slots_[slot]->capacity = std::max(slots_[slot]->content.size(), kHeapCapacityMin);
   }
   void set_ghost(unsigned slot, bool ghost) {
     PayloadBuffer payload;
@@ -98,15 +98,15 @@ class Model {
       ASSERT_EQ(slot.history, model.history);
       ASSERT_EQ(as_text(slot.content), model.content);
       ASSERT_EQ(view.capacity(i), model.capacity);
-      ASSERT_EQ(view.surplus_bytes(i), model.capacity - std::max(model.content.size(), kTidBytes));
+      ASSERT_EQ(view.surplus_bytes(i), model.capacity - std::max(model.content.size(), kHeapCapacityMin));
       if (model.state.ghost) ++ghosts;
       used += sizeof(HeapCellHeader) + model.capacity;
     }
     ASSERT_EQ(view.ghosts(), ghosts);
     const bool new_slot = free_slot() == slots_.size();
-    const std::size_t overhead = sizeof(HeapCellHeader) + (new_slot ? sizeof(HeapSlotWord) : 0) + kTidBytes;
+    const std::size_t overhead = sizeof(HeapCellHeader) + (new_slot ? sizeof(HeapSlotWord) : 0) + kHeapCapacityMin;
     const std::size_t left = kPageBytes - used;
-    ASSERT_EQ(view.free_bytes(), left < overhead ? 0 : left - overhead + kTidBytes);
+    ASSERT_EQ(view.free_bytes(), left < overhead ? 0 : left - overhead + kHeapCapacityMin);
     TestPage masked = page_;
     clear_heap_history(masked.bytes());
     ASSERT_TRUE(masked == twin_) << "do and redo differ";
@@ -141,7 +141,7 @@ std::string tid_text(Tid tid) {
 std::pair<HeapSlotState, std::string> random_content(TestRandom& random, std::size_t bytes_max) {
   HeapSlotState state{static_cast<HeapKind>(random.between(1, 3)), random.one_in(4), false};
   std::string row = random.bytes(random.uniform(bytes_max + 1));
-  if (state.kind != HeapKind::kStub && random.one_in(8)) {
+  if (state.kind == HeapKind::kRow && random.one_in(8)) {
     state.overflow = true;
     row = random.bytes(sizeof(OverflowRef));
   }
@@ -246,12 +246,12 @@ TEST(HeapPage, UndoFitsInPlace) {
   model.set_ghost(0, true);
   model.set_ghost(0, false);
   ASSERT_TRUE(model.update(0, kStub, tid_text({PageId{9}, 1})));
-  EXPECT_EQ(model.view().surplus_bytes(0), 100 - kTidBytes);
+  EXPECT_EQ(model.view().surplus_bytes(0), 100 - kHeapCapacityMin);
   model.release({0});
   EXPECT_EQ(model.view().surplus_bytes(0), 0u);
   ASSERT_NO_FATAL_FAILURE(fill());
   EXPECT_FALSE(model.update(0, kRow, old_row));
-  // Even the shortest row can become a stub.
+  // Even the shortest row can become a stub, or a reference.
   Model tight;
   ASSERT_TRUE(tight.insert(kRow, ""));
   while (tight.view().free_bytes() > 0) {

@@ -154,6 +154,15 @@ TEST(KillTest, MoreDataThanCacheAndManyCheckpoints) {
   run_rounds("more data than cache", scaled(12), workload, 2);
 }
 
+TEST(KillTest, TablesAndIndexes) {
+  Workload workload;
+  workload.threads = 2;
+  workload.steps = 80;
+  workload.ddl_one_in = 8;  // loads of tables, indexes made and dropped
+  workload.tables = true;
+  run_rounds("tables and indexes", scaled(15), workload, 4);
+}
+
 TEST(KillTest, RelaxedCommits) {
   Workload workload;
   workload.threads = 2;

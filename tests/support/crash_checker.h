@@ -35,6 +35,7 @@ class CrashChecker {
   std::string check_sound(Database& db) const;
   std::string check_content(Database& db, const std::vector<unsigned>& acked, std::vector<Partition>& found);
   std::string go_on(Database& db);
+  static std::string go_on_with_table(Database& db);
   std::string check_reopened(FileSystem& disk, const std::vector<Partition>& before);
 
   const Workload workload_;
@@ -93,7 +94,26 @@ inline std::string CrashChecker::go_on(Database& db) {
   Result<Map> map = db.open_or_create_map(kAfterMap);
   if (!map) return "map after recovery: " + std::string(map.error().message());
   const Status put = map->put("state", std::to_string(states_));
-  return put ? "" : "put after recovery: " + std::string(put.error().message());
+  if (!put) return "put after recovery: " + std::string(put.error().message());
+  return workload_.tables ? go_on_with_table(db) : "";
+}
+
+/// A row comes, grows and goes again; what was there before stays as it is.
+inline std::string CrashChecker::go_on_with_table(Database& db) {
+  const auto text = [](const char* what, const auto& result) {
+    return std::string(what) + " after recovery: " + (result ? "wrong answer" : std::string(result.error().message()));
+  };
+  Result<Table> table = db.open_table(kWorkloadTable);
+  if (!table && table.error().code() == ErrorCode::kNotFound) return "";
+  if (!table) return text("table", table);
+  const Result<RowId> id = table->insert(workload_row(kAfterMap, "1"));
+  if (!id) return text("insert", id);
+  const Row row = workload_row(kAfterMap, std::string(kPageBytes / 5, '2'));
+  if (const Status updated = table->update(*id, row); !updated) return text("update", updated);
+  const auto found = table->get(*id);
+  if (!found || *found != row) return text("get", found);
+  const Result<bool> erased = table->erase(*id);
+  return erased && *erased ? "" : text("erase", erased);
 }
 
 inline std::string CrashChecker::check_reopened(FileSystem& disk, const std::vector<Partition>& before) {

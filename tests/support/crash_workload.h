@@ -3,7 +3,9 @@
 //
 // Each thread owns the keys whose hash is its number, so all threads share all leaves but no key. A thread's steps
 // follow from the seed alone: another process can compute them too. A step is a commit, a rollback, a change of the
-// catalog (thread 0 only) or a checkpoint; thread 0's first two make the maps that all threads use.
+// catalog (thread 0 only) or a checkpoint; thread 0's first ones make the maps and the table that all threads use.
+//
+// A table counts as a map from the rows' keys to their values (workload_rows.h), an index as one with its definition.
 #pragma once
 
 #include <functional>
@@ -15,6 +17,7 @@
 
 #include "support/database.h"
 #include "support/random.h"
+#include "support/workload_rows.h"
 
 namespace vaultgres {
 
@@ -31,19 +34,39 @@ struct Workload {
   unsigned ddl_one_in = 25;
   std::size_t cache_bytes = std::size_t{256} << 10;  ///< and 64 KiB more for each thread above the first
   Durability durability = Durability::kDurable;
+  bool tables = false;  ///< rows of tables, and indexes, besides maps
+
+  /// Steps of thread 0 before the others begin.
+  unsigned setup_steps() const { return tables ? 5 : 2; }
 };
 
 struct WorkloadStep {
-  enum class Kind : std::uint8_t { kSingle, kCommit, kRollback, kCreateMap, kDropMap, kRenameMap, kCheckpoint, kSync };
+  enum class Kind : std::uint8_t {
+    kSingle,
+    kCommit,
+    kRollback,
+    kCreateMap,
+    kDropMap,
+    kRenameMap,
+    kCreateTable,
+    kLoadTable,  ///< of the rows of `ops`
+    kDropTable,
+    kCreateIndex,
+    kDropIndex,
+    kCheckpoint,
+    kSync
+  };
   struct Op {
-    std::string map;
+    std::string map;  ///< or table
     std::string key;
     std::optional<std::string> value;  ///< none: erase
   };
   Kind kind = Kind::kSingle;
   std::vector<Op> ops;
-  std::string map;  ///< of the changes of the catalog
+  std::string map;  ///< of the changes of the catalog: the map, table or index
   std::string new_name;
+  std::string table = {};  ///< of an index
+  IndexSpec spec = {};
 
   /// Once it is acknowledged, it and all steps of the thread before it are durable, also in relaxed mode.
   bool makes_durable() const { return kind >= Kind::kCreateMap; }
@@ -51,6 +74,13 @@ struct WorkloadStep {
 
 /// What one thread has put: contents by map. Thread 0 has every map, the others only maps with entries of theirs.
 using Partition = std::map<std::string, Content>;
+
+inline std::string index_entry(const std::string& index) {
+  return "index " + index;
+}
+inline Content index_content(const std::string& table, const IndexSpec& spec) {
+  return {{"table", table}, {"columns", text_of(spec)}};
+}
 
 inline void apply_step(Partition& partition, const WorkloadStep& step) {
   using Kind = WorkloadStep::Kind;
@@ -78,6 +108,25 @@ inline void apply_step(Partition& partition, const WorkloadStep& step) {
       partition.insert(std::move(node));
       return;
     }
+    case Kind::kCreateTable:
+    case Kind::kLoadTable: {
+      Content& content = partition[step.map];
+      for (const WorkloadStep::Op& op : step.ops) content[op.key] = *op.value;
+      return;
+    }
+    case Kind::kDropTable:
+      partition.erase(step.map);
+      std::erase_if(partition, [&](const auto& one) {
+        const auto table = one.second.find("table");
+        return one.first.starts_with(index_entry("")) && table != one.second.end() && table->second == step.map;
+      });
+      return;
+    case Kind::kCreateIndex:
+      partition[index_entry(step.map)] = index_content(step.table, step.spec);
+      return;
+    case Kind::kDropIndex:
+      partition.erase(index_entry(step.map));
+      return;
     default:
       return;
   }
@@ -98,9 +147,10 @@ class WorkloadSteps {
   WorkloadStep next() {
     using Kind = WorkloadStep::Kind;
     ++number_;
-    if (thread_ == 0 && number_ <= 2)
-      return {.kind = Kind::kCreateMap, .ops = {}, .map = number_ == 1 ? "a" : "b", .new_name = {}};
-    if (thread_ == 0 && random_.one_in(workload_.ddl_one_in)) return ddl();
+    if (thread_ == 0 && number_ <= workload_.setup_steps()) return setup();
+    if (thread_ == 0 && random_.one_in(workload_.ddl_one_in)) {
+      return workload_.tables && random_.one_in(2) ? ddl_of_tables() : ddl();
+    }
     if (random_.one_in(workload_.checkpoint_one_in)) {
       return {.kind = random_.one_in(2) ? Kind::kSync : Kind::kCheckpoint, .ops = {}, .map = {}, .new_name = {}};
     }
@@ -115,6 +165,62 @@ class WorkloadSteps {
   }
 
  private:
+  WorkloadStep setup() const {
+    using Kind = WorkloadStep::Kind;
+    switch (number_) {
+      case 1:
+      case 2:
+        return {.kind = Kind::kCreateMap, .ops = {}, .map = number_ == 1 ? "a" : "b", .new_name = {}};
+      case 3:
+        return {.kind = Kind::kCreateTable, .ops = {}, .map = kWorkloadTable, .new_name = {}};
+      case 4:
+        return create_index(kWorkloadKeyIndex, kWorkloadTable, workload_key_spec());
+      default:
+        return create_index(kWorkloadGroupIndex, kWorkloadTable, workload_group_spec());
+    }
+  }
+
+  static WorkloadStep create_index(std::string name, std::string table, IndexSpec spec) {
+    return {.kind = WorkloadStep::Kind::kCreateIndex,
+            .ops = {},
+            .map = std::move(name),
+            .new_name = {},
+            .table = std::move(table),
+            .spec = std::move(spec)};
+  }
+
+  /// A further table, made empty or loaded, and a further index, of either table, that come and go.
+  WorkloadStep ddl_of_tables() {
+    using Kind = WorkloadStep::Kind;
+    if (random_.one_in(2)) {
+      if (!extra_index_.empty()) {
+        return {.kind = Kind::kDropIndex, .ops = {}, .map = std::exchange(extra_index_, ""), .new_name = {}};
+      }
+      extra_index_ = "i" + std::to_string(number_);
+      index_is_of_extra_table_ = !extra_table_.empty() && random_.one_in(2);
+      IndexSpec spec{.columns = {{"group", random_.one_in(2)}}, .unique = false};
+      if (random_.one_in(2)) spec = {.columns = {{"group"}, {"key", random_.one_in(2)}}, .unique = random_.one_in(2)};
+      return create_index(extra_index_, index_is_of_extra_table_ ? extra_table_ : kWorkloadTable, std::move(spec));
+    }
+    if (!extra_table_.empty()) {
+      if (index_is_of_extra_table_) extra_index_.clear();
+      index_is_of_extra_table_ = false;
+      return {.kind = Kind::kDropTable, .ops = {}, .map = std::exchange(extra_table_, ""), .new_name = {}};
+    }
+    extra_table_ = kWorkloadTable + std::to_string(number_);
+    WorkloadStep step{.kind = Kind::kCreateTable, .ops = {}, .map = extra_table_, .new_name = {}};
+    if (random_.one_in(3)) return step;
+    step.kind = Kind::kLoadTable;
+    std::map<std::string, WorkloadStep::Op> rows;  // by key
+    for (std::uint64_t i = random_.uniform(60); i > 0; --i) {
+      WorkloadStep::Op row = op();
+      row.map = extra_table_;
+      if (row.value) rows.emplace(row.key, std::move(row));
+    }
+    for (auto& [key, row] : rows) step.ops.push_back(std::move(row));
+    return step;
+  }
+
   WorkloadStep ddl() {
     using Kind = WorkloadStep::Kind;
     if (extra_.empty()) {
@@ -130,6 +236,9 @@ class WorkloadSteps {
   WorkloadStep::Op op() {
     WorkloadStep::Op op;
     op.map = !extra_.empty() && random_.one_in(3) ? extra_ : random_.one_in(3) ? "b" : "a";
+    if (workload_.tables && !random_.one_in(4)) {
+      op.map = !extra_table_.empty() && random_.one_in(4) ? extra_table_ : kWorkloadTable;
+    }
     do {
       const std::uint64_t i = random_.uniform(workload_.keys);
       op.key = std::to_string(i * 7919 % 1000) + std::string(i % 23, 'k') + std::to_string(i);
@@ -147,6 +256,9 @@ class WorkloadSteps {
   TestRandom random_;
   unsigned number_ = 0;
   std::string extra_;  // the map that comes and goes
+  std::string extra_table_;
+  std::string extra_index_;
+  bool index_is_of_extra_table_ = false;
 };
 
 /// How far one thread came.
@@ -156,33 +268,44 @@ struct WorkloadProgress {
   Partition content;           ///< after those acknowledged
 };
 
-inline Error wrong_answer(const std::string& what) {
-  return Error(ErrorCode::kCorruption, "wrong answer: " + what);
-}
-
 namespace workload_internal {
 
-/// One change; `mine` are the thread's entries before it.
-inline Status change(Map& map, Transaction* txn, const WorkloadStep::Op& op, Content& mine) {
-  if (op.value) {
-    Status put = txn != nullptr ? map.put(*txn, op.key, *op.value) : map.put(op.key, *op.value);
-    if (put) mine[op.key] = *op.value;
-    return put;
-  }
-  const Result<bool> erased = txn != nullptr ? map.erase(*txn, op.key) : map.erase(op.key);
+inline Status change_entry(Database& db, Transaction* txn, const WorkloadStep::Op& op, bool was_there) {
+  Result<Map> map = db.open_map(op.map);
+  if (!map) return map.error();
+  if (op.value) return txn != nullptr ? map->put(*txn, op.key, *op.value) : map->put(op.key, *op.value);
+  const Result<bool> erased = txn != nullptr ? map->erase(*txn, op.key) : map->erase(op.key);
   if (!erased) return erased.error();
-  const bool was_there = mine.erase(op.key) == 1;
   if (*erased != was_there) return wrong_answer("erase(" + op.key + ") says " + (*erased ? "true" : "false"));
+  return {};
+}
+
+inline Result<std::optional<std::string>> read_entry(Database& db, Transaction* txn, const std::string& name,
+                                                     const std::string& key) {
+  const Result<Map> map = db.open_map(name);
+  if (!map) return map.error();
+  return txn != nullptr ? map->get(*txn, key) : map->get(key);
+}
+
+/// One change; `mine` are the thread's entries before it.
+inline Status change(Database& db, Transaction* txn, const WorkloadStep::Op& op, Content& mine) {
+  const bool was_there = mine.contains(op.key);
+  Status done = is_workload_table(op.map) ? change_row(db, txn, op.map, op.key, op.value, was_there)
+                                          : change_entry(db, txn, op, was_there);
+  if (!done) return done;
+  if (op.value) {
+    mine[op.key] = *op.value;
+  } else {
+    mine.erase(op.key);
+  }
   return {};
 }
 
 inline Status run_changes(Database& db, Transaction* txn, const WorkloadStep& step, Partition mine) {
   for (const WorkloadStep::Op& op : step.ops) {
-    Result<Map> map = db.open_map(op.map);
-    if (!map) return map.error();
-    Content& content = mine[op.map];
-    if (Status done = change(*map, txn, op, content); !done) return done;
-    const auto read = txn != nullptr ? map->get(*txn, op.key) : map->get(op.key);
+    if (Status done = change(db, txn, op, mine[op.map]); !done) return done;
+    const auto read =
+        is_workload_table(op.map) ? read_row(db, txn, op.map, op.key) : read_entry(db, txn, op.map, op.key);
     if (!read) {
       // An error after a change that was acknowledged: for a single one the step is done.
       if (txn == nullptr && read.error().code() == ErrorCode::kPoisoned) return {};
@@ -191,6 +314,16 @@ inline Status run_changes(Database& db, Transaction* txn, const WorkloadStep& st
     if (*read != op.value) return wrong_answer("get(" + op.key + ") does not give what was just written");
   }
   return {};
+}
+
+inline Status load_table(Database& db, const WorkloadStep& step) {
+  Result<TableLoad> load = db.load_table(step.map, workload_schema());
+  if (!load) return load.error();
+  for (const WorkloadStep::Op& op : step.ops) {
+    if (Status added = load->add(workload_row(op.key, *op.value)); !added) return added;
+  }
+  const Result<Table> table = load->finish();
+  return table ? Status() : Status(table.error());
 }
 
 }  // namespace workload_internal
@@ -215,6 +348,20 @@ inline Status run_step(Database& db, const WorkloadStep& step, const Partition& 
       return db.drop_map(step.map);
     case Kind::kRenameMap:
       return db.rename_map(step.map, step.new_name);
+    case Kind::kCreateTable: {
+      const Result<Table> table = db.create_table(step.map, workload_schema());
+      return table ? Status() : Status(table.error());
+    }
+    case Kind::kLoadTable:
+      return workload_internal::load_table(db, step);
+    case Kind::kDropTable:
+      return db.drop_table(step.map);
+    case Kind::kCreateIndex: {
+      const Result<Index> index = db.create_index(step.map, step.table, step.spec);
+      return index ? Status() : Status(index.error());
+    }
+    case Kind::kDropIndex:
+      return db.drop_index(step.map);
     case Kind::kCheckpoint:
       return db.checkpoint();
     case Kind::kSync:
@@ -243,7 +390,7 @@ inline std::vector<WorkloadProgress> run_workload(Database& db, const Workload& 
       on_ack(t, ++own.acked);
     }
   };
-  run(0, 2);  // the maps
+  run(0, workload.setup_steps());
   if (progress[0].error) return progress;
   std::vector<std::thread> threads;
   for (unsigned t = 1; t < workload.threads; ++t) threads.emplace_back(run, t, workload.steps);
@@ -258,6 +405,19 @@ inline constexpr char kAfterMap[] = "after";
 /// What a database holds, by owner.
 inline Result<std::vector<Partition>> read_partitions(Database& db, unsigned threads) {
   std::vector<Partition> partitions(threads);
+  const Result<std::vector<TableInfo>> tables = db.tables();
+  if (!tables) return tables.error();
+  for (const TableInfo& info : *tables) {
+    const Result<Content> content = read_workload_table(db, info.name);
+    if (!content) return content.error();
+    partitions[0][info.name];
+    for (const auto& [key, value] : *content) partitions[owner_of(key, threads)][info.name][key] = value;
+  }
+  const Result<std::vector<IndexInfo>> indexes = db.indexes();
+  if (!indexes) return indexes.error();
+  for (const IndexInfo& info : *indexes) {
+    partitions[0][index_entry(info.name)] = index_content(info.table, info.spec);
+  }
   const Result<std::vector<MapInfo>> maps = db.maps();
   if (!maps) return maps.error();
   for (const MapInfo& info : *maps) {

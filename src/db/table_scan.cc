@@ -1,0 +1,92 @@
+// The public handle TableScan: all rows of a table, one heap page at a time.
+#include "base/try.h"
+#include "db/core.h"
+#include "db/table_state.h"
+
+namespace vaultgres {
+
+namespace internal {
+
+namespace {
+/// Page ids that are read from the table's map together.
+constexpr std::size_t kPagesAhead = 256;
+}  // namespace
+
+/// The next heap page; kNoPage at the end.
+Result<PageId> TableScanState::next_page() {
+  if (number_ - pages_begin_ >= pages_.size()) {
+    const Engine& engine = handle->core->engine();
+    pages_.clear();
+    pages_begin_ = number_;
+    VG_TRY(handle->table->heap(engine).pages(number_, [&](std::uint32_t, PageId page) {
+      pages_.push_back(page);
+      return pages_.size() < kPagesAhead;
+    }));
+    if (pages_.empty()) return kNoPage;
+  }
+  return pages_[number_++ - pages_begin_];
+}
+
+/// Reads pages until one has a visible row. False at the table's end.
+Result<bool> TableScanState::fill() {
+  const Engine& engine = handle->core->engine();
+  const Heap heap = handle->table->heap(engine);
+  for (;;) {
+    const std::uint16_t from_slot = batch_.next_slot.value_or(0);
+    if (!batch_.next_slot) {
+      VG_ASSIGN(page_, next_page());
+      if (page_ == kNoPage) return false;
+    }
+    const auto registration = engine.snapshots.enter([&] { return newest_snapshot(engine); });
+    VG_TRY(scan_heap_page(engine, heap, page_, from_slot, self, registration.snapshot(), kRowBatchBytes, batch_));
+    at_ = 0;
+    if (!batch_.entries.empty()) return true;
+  }
+}
+
+Result<bool> TableScanState::next() {
+  if (ended_) return false;
+  if (!valid || ++at_ >= batch_.entries.size()) {
+    VG_ASSIGN(const bool more, fill());
+    ended_ = !more;
+    if (ended_) return false;
+  }
+  const Tid tid = batch_.entries[at_].tid;
+  VG_TRY(handle->table->codec.decode(batch_.row(at_), row));
+  id = {raw(tid.page), tid.slot};
+  return true;
+}
+
+}  // namespace internal
+
+TableScan::TableScan(std::unique_ptr<internal::TableScanState> state) : state_(std::move(state)) {}
+TableScan::TableScan(TableScan&&) noexcept = default;
+TableScan& TableScan::operator=(TableScan&&) noexcept = default;
+TableScan::~TableScan() = default;
+
+Result<bool> TableScan::next() {
+  internal::TableScanState& state = *state_;
+  if (state.error) return *state.error;
+  Result<bool> moved = internal::run_call(*state.handle->core, [&]() -> Result<bool> {
+    VG_TRY(state.handle->core->engine().poison.check());
+    return state.next();
+  });
+  // A table that is being taken apart answers anything.
+  if (state.handle->table->dropped.load()) moved = state.handle->table->dropped_error();
+  if (!moved) state.error = moved.error();
+  state.valid = moved && *moved;
+  return moved;
+}
+
+bool TableScan::valid() const noexcept {
+  return state_ != nullptr && state_->valid;
+}
+RowId TableScan::id() const noexcept {
+  return valid() ? state_->id : RowId{};
+}
+const Row& TableScan::row() const noexcept {
+  static const Row kNone;
+  return valid() ? state_->row : kNone;
+}
+
+}  // namespace vaultgres
