@@ -25,6 +25,7 @@ struct Options {
   /// the database must be there. Any number of such handles and processes have it open at once; they and one that has
   /// it open for writing exclude each other (kLocked). Changing calls return kReadOnly. After a crash it is recovered
   /// in memory, which takes up to cache_bytes beside the cache; where that is not enough, opening returns kReadOnly.
+  /// Commits that the dead process had written but not synced are then shown, and a power cut could still take them.
   bool read_only = false;
   /// The default of every commit, and what readers are shown: in a durable database only what a crash cannot
   /// take back, in a relaxed one every commit.

@@ -43,6 +43,8 @@ class [[nodiscard]] Error {
  public:
   /// `os_error` is the errno behind it, or 0.
   Error(ErrorCode code, std::string message, int os_error = 0) noexcept;
+  /// The same; finds no memory for the text without throwing.
+  Error(ErrorCode code, const char* message, int os_error = 0) noexcept;
 
   ErrorCode code() const noexcept { return code_; }
   int os_error() const noexcept { return os_error_; }

@@ -13,11 +13,9 @@ Status Poison::check() const noexcept {
   if (!is_set()) [[likely]]
     return {};
   const std::lock_guard lock(mutex_);
-  return Error(ErrorCode::kPoisoned,
-               "an earlier write or sync failed, so nothing more is accepted until the database is reopened; "
-               "the first cause: " +
-                   std::string(cause_->message()),
-               cause_->os_error());
+  const Error error(ErrorCode::kPoisoned, cause_->message().data(), cause_->os_error());
+  return error.with_context(
+      "an earlier write or sync failed, so nothing more is accepted until the database is reopened; the first cause");
 }
 
 }  // namespace vaultgres

@@ -49,6 +49,14 @@ Error::Error(ErrorCode code, std::string message, int os_error) noexcept : os_er
   }
 }
 
+Error::Error(ErrorCode code, const char* message, int os_error) noexcept : os_error_(os_error), code_(code) {
+  try {
+    message_ = std::make_shared<const std::string>(message);
+  } catch (...) {
+    message_ = nullptr;
+  }
+}
+
 std::string_view Error::message() const noexcept {
   return message_ ? std::string_view(*message_) : error_code_name(code_);
 }

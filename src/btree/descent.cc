@@ -108,6 +108,7 @@ bool Tree::try_follow(Trail& trail, Bytes key, FunctionRef<void(const NodeView&)
     ++page_visits.tree;
     return true;
   }
+  if (!here.validate()) return false;  // before a page is loaded for it
   auto next = context_->pool.optimistic(trail.right_, hint);
   // The link is current as long as the leaf that holds it is unchanged; so the sibling was in the tree when its
   // version was read, and an error on it is worth reporting by the descent only.

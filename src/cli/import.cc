@@ -143,7 +143,7 @@ Result<ExitCode> add_to_table(Database& database, const Import& import, CsvImpor
   const Schema schema = table->schema();
   Appender appender(database, *std::move(table), import.commit_every);
   Status done = csv.run(schema, [&](const Row& row) { return appender.add(row); });
-  if (csv.interrupted()) return report_interrupt(appender.committed());
+  if (done && csv.interrupted()) return report_interrupt(appender.committed());
   if (done) done = appender.commit();
   if (done) return ExitCode::kOk;
   if (import.commit_every != 0) {

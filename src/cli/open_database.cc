@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <optional>
+#include <thread>
 
 #include "base/try.h"
 #include "cli/escape.h"
@@ -45,6 +47,14 @@ Result<Opened> open_database(const std::string& directory, Missing missing, Dura
                  fmt::format("{}; `vaultgres create-map {} NAME` makes one", why.message(), directory));
   }
   if (!may_be_readable(why)) return why;
+  // Another command that only looks something up is through in a moment.
+  for (int attempt = 0; why.code() == ErrorCode::kLocked && attempt < 20; ++attempt) {
+    options.read_only = attempt % 2 == 0;
+    Result<Database> again = Database::open(directory, options);
+    if (again) return Opened{*std::move(again), options.read_only ? std::optional<Error>(why) : std::nullopt};
+    if (again.error().code() != ErrorCode::kLocked) return again.error();
+    std::this_thread::sleep_for(std::chrono::milliseconds(25));
+  }
   options.read_only = true;
   Result<Database> readable = Database::open(directory, std::move(options));
   if (readable) return Opened{*std::move(readable), why};

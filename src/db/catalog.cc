@@ -144,7 +144,7 @@ Status Core::load_catalog(bool undone) {
     VG_TRY(read_rows(catalog, as_bytes(from), rows, bound, at_end));
     for (Row& row : rows) {
       if (row.overflow) {
-        // The chain of a ghost may be freed; who undoes the ghost needs nothing of the object.
+        // The chain of a ghost may be freed. Who else needs the object finds it by the row of its new name.
         if (row.ghost) continue;
         const std::string ref = std::move(row.value);
         VG_TRY(read_chain(*engine_, kCatalogObject, as_bytes(ref), row.value));

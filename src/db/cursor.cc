@@ -129,6 +129,7 @@ namespace {
 /// Gates, and errors that stay.
 template <class Move>
 Result<bool> move_cursor(CursorState& state, bool is_seek, Move&& move) {
+  if (state.unusable) return *state.unusable;
   if (state.error && !is_seek) return *state.error;
   state.error.reset();
   Result<bool> moved = internal::run_call(*state.handle.core, [&]() -> Result<bool> {

@@ -37,7 +37,8 @@ struct CursorState {
   KeyRange range;
   TxnId self = kNoTxn;
   Place place = Place::kBefore;
-  std::optional<Error> error;  ///< stays until a seek
+  std::optional<Error> error;     ///< stays until a seek
+  std::optional<Error> unusable;  ///< stays: its transaction had ended when it was made
 
  private:
   Result<bool> fill(Bytes from, bool unbounded, ScanOrder order);

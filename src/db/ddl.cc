@@ -82,20 +82,26 @@ Result<std::shared_ptr<TableState>> Core::publish_table(OpenTransaction& open, s
                                                         const CatalogEntry& entry, const NewObject& made) {
   const std::lock_guard ddl(ddl_mutex_);
   VG_TRY(check_name_free(name));
+  auto state = std::make_shared<TableState>(std::string(name), entry);
   {
     const SharedGate::Pass pass = enter_writing();
     if (!pass || open.txn == nullptr) return closed_error();
     Txn& txn = *open.txn;
     const Lsn last = txn.last();
     const std::size_t written = txn.written().size();
-    Status named = publish_object(*engine_, *txns_, txn, made);
-    if (named) named = put_catalog_row(txn, name, entry, PutMode::kInsertUnique);
+    const Status named = [&]() -> Status {
+      try {
+        VG_TRY(publish_object(*engine_, *txns_, txn, made));
+        return put_catalog_row(txn, name, entry, PutMode::kInsertUnique);
+      } catch (const std::bad_alloc&) {
+        return Error(ErrorCode::kOutOfMemory, "no memory for this call; nothing was changed by it");
+      }
+    }();
     if (!named) {  // the caller may try again
       if (txn.last() != last) VG_TRY(txns_->rollback_to(txn, last, written));
       return named.error();
     }
   }
-  auto state = std::make_shared<TableState>(std::string(name), entry);
   VG_TRY(end(open, CommitMode::kDurable));
   add_object(name, state);
   return state;
@@ -193,8 +199,9 @@ Status Core::rename(ObjectKind kind, std::string_view from, std::string_view to)
   VG_TRY(check_name_free(to));
   std::string new_name(to);
   DdlTxn txn(*this, *txns_);
-  VG_TRY(erase_catalog_row(*txn, from));
+  // The new row first: at any point of a crash some row says where the object is, for the undo of others.
   VG_TRY(put_catalog_row(*txn, to, entry_of(*state), PutMode::kInsertUnique));
+  VG_TRY(erase_catalog_row(*txn, from));
   VG_TRY(txn.commit());
   const std::lock_guard lock(catalog_mutex_);
   auto node = objects_.extract(objects_.find(from));  // needs no memory: the new name is committed

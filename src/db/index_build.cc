@@ -135,6 +135,7 @@ Result<std::shared_ptr<IndexState>> Core::create_index(std::string_view name, st
   VG_TRY(build_index(*table, *index));
   VG_TRY(publish_object(*engine_, *txns_, *txn, made));
   VG_TRY(put_catalog_row(*txn, name, entry, PutMode::kInsertUnique));
+  table->indexes.reserve(table->indexes.size() + 1);  // once the index is there, nothing may fail
   VG_TRY(txn.commit());
   table->indexes.push_back(index);
   add_object(name, index);

@@ -165,7 +165,7 @@ std::unique_ptr<IndexCursorState> cursor_state(const std::shared_ptr<internal::I
                                                const Result<TxnId>& self, const IndexRange& range) {
   auto state = std::make_unique<IndexCursorState>(handle, self ? *self : kNoTxn);
   if (!self) {
-    state->error = self.error();
+    state->error = state->unusable = self.error();
     return state;
   }
   const bool all = range.equal.empty() && !range.from && !range.to && !range.prefix;
@@ -174,21 +174,23 @@ std::unique_ptr<IndexCursorState> cursor_state(const std::shared_ptr<internal::I
   if (bounds) {
     state->bounds = *std::move(bounds);
   } else {
-    state->error = state->bad_range = bounds.error();
+    state->error = state->unusable = bounds.error();
   }
   return state;
 }
 
 Result<std::optional<TableRow>> find_first(const std::shared_ptr<internal::IndexHandle>& handle,
                                            const Result<TxnId>& self, const Row& values) {
-  const std::unique_ptr<IndexCursorState> state = cursor_state(handle, self, {.equal = values});
-  if (state->error) return *state->error;
-  state->first_batch = 1;
-  VG_ASSIGN(const bool there, move_cursor(*state, true, [&] { return state->to_first(); }));
-  if (!there) return std::optional<TableRow>();
-  TableRow found{state->id, std::move(state->row)};
-  for (Value& value : found.values) value = std::move(value).to_owned();
-  return std::optional<TableRow>(std::move(found));
+  return internal::run_call(*handle->core, [&]() -> Result<std::optional<TableRow>> {
+    const std::unique_ptr<IndexCursorState> state = cursor_state(handle, self, {.equal = values});
+    if (state->error) return *state->error;
+    state->first_batch = 1;
+    VG_ASSIGN(const bool there, move_cursor(*state, true, [&] { return state->to_first(); }));
+    if (!there) return std::optional<TableRow>();
+    TableRow found{state->id, std::move(state->row)};
+    for (Value& value : found.values) value = std::move(value).to_owned();
+    return std::optional<TableRow>(std::move(found));
+  });
 }
 
 }  // namespace
@@ -215,12 +217,12 @@ RowCursor& RowCursor::operator=(RowCursor&&) noexcept = default;
 RowCursor::~RowCursor() = default;
 
 Result<bool> RowCursor::first() {
-  if (state_->bad_range) return *state_->bad_range;
+  if (state_->unusable) return *state_->unusable;
   return move_cursor(*state_, true, [&] { return state_->to_first(); });
 }
 
 Result<bool> RowCursor::last() {
-  if (state_->bad_range) return *state_->bad_range;
+  if (state_->unusable) return *state_->unusable;
   return move_cursor(*state_, true, [&] { return state_->to_last(); });
 }
 

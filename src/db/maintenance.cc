@@ -20,6 +20,7 @@ constexpr std::chrono::milliseconds kPause{20};
 }  // namespace
 
 void Core::maintain() {
+  std::string last;  // a full disk, say, is worth one line and not fifty a second
   for (;;) {
     {
       std::unique_lock lock(maintenance_mutex_);
@@ -29,11 +30,14 @@ void Core::maintain() {
     Status done;
     try {
       done = maintain_once();
+      if (!done && done.error().message() != last) {
+        last = done.error().message();
+        say("background work failed: " + last);
+      }
+      if (done) last.clear();
     } catch (const std::bad_alloc&) {
-      continue;  // nothing was half done: the next round tries again
+      continue;  // the next round tries again
     }
-    if (done) continue;
-    say("background work failed: " + std::string(done.error().message()));
     if (poison_.is_set()) return;
   }
 }

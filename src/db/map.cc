@@ -146,7 +146,7 @@ Cursor Map::cursor(const Transaction& txn, KeyRange range) const {
   if (self) {
     state->self = *self;
   } else {
-    state->error = self.error();
+    state->error = state->unusable = self.error();
   }
   return Cursor(std::move(state));
 }

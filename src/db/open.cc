@@ -18,6 +18,8 @@ constexpr char kDoublewriteName[] = "doublewrite.vg";
 constexpr char kLogName[] = "log";
 /// Pages that a new data file begins with.
 constexpr std::uint32_t kFirstPages = 64;
+/// More is no different from for ever, and must not overflow a clock.
+constexpr std::chrono::milliseconds kLockTimeoutMax = std::chrono::hours(24 * 365);
 /// Object ids that one checkpoint covers in advance.
 constexpr std::uint32_t kObjectLease = 1000;
 
@@ -227,7 +229,7 @@ void Core::make_engine(TxnId next_txn) {
                            TreeContext{*pool_, *log_, *space_},
                            HeapContext{*pool_, *log_, *space_},
                            options_.durability == Durability::kDurable ? CommitMode::kDurable : CommitMode::kRelaxed,
-                           options_.lock_timeout,
+                           std::min(options_.lock_timeout, kLockTimeoutMax),
                            {},
                            {},
                            {},

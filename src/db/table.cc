@@ -94,16 +94,22 @@ Status decode_before(const TableState& table, Tid tid, const std::string& bytes,
   return decoded.error().with_context("row " + std::to_string(raw(tid.page)) + ":" + std::to_string(tid.slot));
 }
 
+Error no_such_row(const TableState& table, RowId id) {
+  return Error(ErrorCode::kNotFound, "there is no row " + std::to_string(id.page) + ":" + std::to_string(id.slot) +
+                                         " in the table \"" + table.name + "\"");
+}
+
 Result<bool> update_within(Core& core, Txn& txn, const TableState& table, RowId id, const Row& row) {
   std::string bytes;
   VG_TRY(table.codec.encode(row, bytes));
   const Heap heap = table.heap(core.engine());
   const Tid tid = tid_of(id);
   std::string before;
+  // An error, so that the statement is undone: the row may have become a chain already.
   VG_ASSIGN(const bool there,
             unless_elsewhere(core.engine(), heap, tid,
                              update_row(core.engine(), core.txns(), txn, heap, tid, as_bytes(bytes), before),
-                             Result<bool>(false)));
+                             Result<bool>(no_such_row(table, id))));
   if (!there) return false;
   Row old;
   VG_TRY(decode_before(table, tid, before, old));
@@ -127,9 +133,7 @@ Result<bool> erase_within(Core& core, Txn& txn, const TableState& table, RowId i
 
 Status updated(const Result<bool>& there, const TableHandle& handle, RowId id) {
   if (!there) return there.error();
-  if (*there) return {};
-  return Error(ErrorCode::kNotFound, "there is no row " + std::to_string(id.page) + ":" + std::to_string(id.slot) +
-                                         " in the table \"" + handle.name + "\"");
+  return *there ? Status() : Status(no_such_row(*handle.table, id));
 }
 
 /// Runs a change of the table as a transaction of its own: `change(txn)`.

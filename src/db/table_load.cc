@@ -10,7 +10,8 @@ namespace internal {
 
 TableLoadState::~TableLoadState() {
   // Its pages go with the row of `retired`. An error has poisoned the database: the next call says so.
-  if (open != nullptr) static_cast<void>(core->end(*open, std::nullopt).has_value());
+  // A close that is faster rolls it back itself.
+  if (open != nullptr) static_cast<void>(run_call(*core, [&] { return core->end(*open, std::nullopt); }).has_value());
 }
 
 Result<TableLoad> begin_load(const std::shared_ptr<Core>& core, std::string_view name, Schema schema) {
@@ -61,8 +62,10 @@ TableLoad::~TableLoad() = default;
 
 Status TableLoad::add(const Row& row) {
   internal::TableLoadState& state = *state_;
-  VG_TRY(state.codec->encode(row, state.bytes));
-  VG_TRY(internal::run_step(state, [&] { return state.load->add(as_bytes(state.bytes)); }));
+  VG_TRY(internal::run_step(state, [&] {
+    const Status encoded = state.codec->encode(row, state.bytes);
+    return encoded ? state.load->add(as_bytes(state.bytes)) : encoded;
+  }));
   ++state.rows;
   return {};
 }

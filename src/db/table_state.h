@@ -32,8 +32,8 @@ struct IndexCursorState {
   KeyBounds bounds;
   unsigned first_batch = 16;
   Place place = Place::kBefore;
-  std::optional<Error> error;      ///< stays until first() or last()
-  std::optional<Error> bad_range;  ///< stays
+  std::optional<Error> error;     ///< stays until first() or last()
+  std::optional<Error> unusable;  ///< stays: a bad range, or a transaction that has ended
   RowId id;
   Row row;
 

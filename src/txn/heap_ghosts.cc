@@ -40,6 +40,11 @@ Purge find_purgeable(const Engine& engine, const Heap& heap, PageId page, const 
 
 /// A ghost whose row was moved, and its body, in one record. False: they are needed, or gone.
 Result<bool> purge_moved(const Engine& engine, const Heap& heap, Tid tid, Tid body) {
+  if (body.page == tid.page) {
+    return Error(ErrorCode::kCorruption, "page " + std::to_string(raw(tid.page)) + " of table " +
+                                             std::to_string(raw(heap.object())) +
+                                             ": a stub leads to the stub's own page");
+  }
   LogSpace log_space(engine.log);
   VG_TRY(log_space.reserve(kHeapPurgeLogBytes));
   const std::array<PageId, 2> pages{tid.page, body.page};

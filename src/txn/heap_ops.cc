@@ -23,7 +23,9 @@ struct LatchedRow {
   Tid tid;
   Tid body_tid;  ///< tid unless moved
   ExclusiveGuard home;
-  ExclusiveGuard body;  ///< empty unless moved
+  ExclusiveGuard body;      ///< empty unless moved
+  ExclusiveGuard new_body;  ///< a page with room for a new body, when that is needed
+  unsigned new_slot = 0;    ///< unused, in new_body
   HeapSlot home_slot;
   HeapSlot row_slot;  ///< the one that has the row
 
@@ -32,6 +34,7 @@ struct LatchedRow {
   void release() noexcept {
     home.release();
     body.release();
+    new_body.release();
   }
   /// Looks at the slots again under the latches; false: the row's body is elsewhere by now.
   bool look() {
@@ -229,11 +232,13 @@ Target choose_target(const LatchedRow& row, const RowChange& change) {
 }
 
 /// The row's latches, and with them those of a page with room for a new body. False: the row has moved meanwhile.
-Result<bool> latch_new_body(const Heap& heap, std::size_t content_bytes, LatchedRow& row, HeapSlotGuard& place) {
+Result<bool> latch_new_body(const Heap& heap, std::size_t content_bytes, LatchedRow& row) {
   const std::array<PageId, 2> pages{row.tid.page, row.body_tid.page};
   const std::size_t count = row.moved() ? 2 : 1;
   row.release();
-  VG_ASSIGN(place, heap.latch_for_insert(kTidBytes + content_bytes, std::span(pages).first(count)));
+  VG_ASSIGN(HeapSlotGuard place, heap.latch_for_insert(kTidBytes + content_bytes, std::span(pages).first(count)));
+  row.new_body = std::move(place.page);
+  row.new_slot = place.slot;
   row.home = std::move(place.others[0]);
   if (count == 2) row.body = std::move(place.others[1]);
   return row.look() && row.body_is_sound();
@@ -249,7 +254,7 @@ void add_row_undo(MiniTxn& mini, const Heap& heap, const LatchedRow& row, const 
   mini.set_undo(UndoOp::kRestoreRow, heap.object(), encode_tid(row.tid), as_bytes(value));
 }
 
-void add_update(MiniTxn& mini, LatchedRow& row, HeapSlotGuard& place, const RowChange& change, Target target) {
+void add_update(MiniTxn& mini, LatchedRow& row, const RowChange& change, Target target) {
   PayloadBuffer payload;
   const auto add = [&](ExclusiveGuard& page, PageOp op) {
     mini.add(page, op, payload.bytes());
@@ -268,9 +273,9 @@ void add_update(MiniTxn& mini, LatchedRow& row, HeapSlotGuard& place, const RowC
     encode_heap_update(payload, row.tid.slot, {HeapKind::kRow, false, change.content.overflow}, change.content.bytes);
   } else {
     const std::string content = body_content(row.tid, change.content.bytes);
-    encode_heap_insert(payload, place.slot, {HeapKind::kBody, false, false}, as_bytes(content));
-    add(place.page, PageOp::kHeapInsert);
-    const TidBytes link = encode_tid({place.page.id(), static_cast<std::uint16_t>(place.slot)});
+    encode_heap_insert(payload, row.new_slot, {HeapKind::kBody, false, false}, as_bytes(content));
+    add(row.new_body, PageOp::kHeapInsert);
+    const TidBytes link = encode_tid({row.new_body.id(), static_cast<std::uint16_t>(row.new_slot)});
     encode_heap_update(payload, row.tid.slot, {HeapKind::kStub, false, false}, link);
   }
   add(row.home, PageOp::kHeapUpdate);
@@ -294,7 +299,6 @@ Result<std::optional<RowChanged>> try_change_row(const Engine& engine, TxnManage
                                                  const RowChange& change, LogSpace& log_space, unsigned& full) {
   using MaybeChanged = std::optional<RowChanged>;
   RowChanged changed;
-  HeapSlotGuard place;
   VG_ASSIGN(LatchedRow row, latch_row(heap, change.tid));
   VG_ASSIGN(Verdict verdict, judge(engine, txn, heap, row, changed.newest_commit));
   Target target = Target::kHome;
@@ -302,7 +306,7 @@ Result<std::optional<RowChanged>> try_change_row(const Engine& engine, TxnManage
     target = choose_target(row, change);
     if (target == Target::kNewBody) {
       if (purge_heap_page(engine, heap, row.row_page()) > 0) return MaybeChanged{};
-      VG_ASSIGN(const bool same, latch_new_body(heap, change.content.bytes.size(), row, place));
+      VG_ASSIGN(const bool same, latch_new_body(heap, change.content.bytes.size(), row));
       if (!same) return MaybeChanged{};
       VG_ASSIGN(verdict, judge(engine, txn, heap, row, changed.newest_commit));
     }
@@ -325,7 +329,7 @@ Result<std::optional<RowChanged>> try_change_row(const Engine& engine, TxnManage
     mini.add(row.home, PageOp::kHeapSetGhost, payload.bytes());
     mini.set_undo(UndoOp::kReviveRow, heap.object(), encode_tid(row.tid), {});
   } else {
-    add_update(mini, row, place, change, target);
+    add_update(mini, row, change, target);
     add_row_undo(mini, heap, row, changed.before);
   }
   mini.commit([&](const Log::Appended& appended) { txn.logged(appended.address); });
@@ -562,6 +566,13 @@ Status restore_row(const Engine& engine, Txn& txn, const Heap& heap, const Recor
   if (is_moved) pages.add(body.page);
   if (was_moved) pages.add(old_body.page);
   VG_TRY(pages.latch(heap));
+  const auto is_body = [&](Tid at, bool ghost_too) {
+    const HeapSlot slot = HeapPageView(pages.find(at.page)->page()).slot(at.slot);
+    return slot.state.kind == HeapKind::kBody && slot.link() == tid && (ghost_too || !slot.state.ghost);
+  };
+  if ((is_moved && !is_body(body, false)) || (was_moved && !is_body(old_body, true))) {
+    return damaged_row(heap, tid, "a transaction that is undone has moved it, but its bodies are not there");
+  }
 
   MiniTxn mini(engine.pool, engine.log, RecordKind::kCompensation, txn.id(), txn.last());
   mini.set_undo_next(record.prev());
@@ -611,6 +622,8 @@ Status undo_row(const Engine& engine, Txn& txn, const Heap& heap, const RecordVi
   if (undo.value.size() < sizeof(RowUndo) || undo.value.size() > sizeof(RowUndo) + kInlineRowBytesMax) {
     return impossible();
   }
+  const bool overflow = (std::to_integer<std::uint8_t>(undo.value[0]) & kRowUndoOverflow) != 0;
+  if (overflow && undo.value.size() != sizeof(RowUndo) + sizeof(OverflowRef)) return impossible();
   return restore_row(engine, txn, heap, record, tid);
 }
 

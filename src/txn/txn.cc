@@ -82,8 +82,8 @@ std::vector<OpenTxn> TxnManager::open() const {
   return list;
 }
 
-Error TxnManager::out_of_memory(const char* what) {
-  const Error error(ErrorCode::kOutOfMemory, std::string("no memory while ") + what + " a transaction");
+Error TxnManager::out_of_memory(const char* text) {
+  const Error error(ErrorCode::kOutOfMemory, text);
   engine_.poison.set(error);  // what it did is decided by the next recovery
   return error;
 }
@@ -92,7 +92,7 @@ Status TxnManager::commit(std::unique_ptr<Txn> txn, CommitMode mode) {
   try {
     return commit_or_throw(std::move(txn), mode);
   } catch (const std::bad_alloc&) {
-    return out_of_memory("committing");
+    return out_of_memory("no memory while committing a transaction");
   }
 }
 
@@ -100,7 +100,7 @@ Status TxnManager::rollback(std::unique_ptr<Txn> txn) {
   try {
     return rollback_or_throw(std::move(txn));
   } catch (const std::bad_alloc&) {
-    return out_of_memory("rolling back");
+    return out_of_memory("no memory while rolling back a transaction");
   }
 }
 
@@ -111,6 +111,10 @@ Status TxnManager::commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode) {
     return usable;
   }
   if (txn->last() == kNoLsn) {
+    // What it claimed and then failed to change.
+    for (const Txn::Written& written : txn->written()) {
+      engine_.versions.withdraw(written.object, as_bytes(written.key), txn->id());
+    }
     leave(*txn);
     txn->status()->finish();
     engine_.log.unreserve(txn->log_space_);

@@ -120,7 +120,7 @@ class TxnManager {
   friend class Txn;
   Status commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode);
   Status rollback_or_throw(std::unique_ptr<Txn> txn);
-  Error out_of_memory(const char* what);
+  Error out_of_memory(const char* text);
   Status undo(Txn& txn, Lsn down_to);
   Status end_rollback(Txn& txn);
   Result<bool> purge(const Txn::Written& left);

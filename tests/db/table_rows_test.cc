@@ -81,6 +81,7 @@ TEST_F(TableRowsTest, PlacesWithoutARowHaveNone) {
     ASSERT_OK(row);
     EXPECT_FALSE(row->has_value()) << text_of(place);
     EXPECT_ERROR(kNotFound, people_.update(place, person(1))) << text_of(place);
+    EXPECT_ERROR(kNotFound, people_.update(place, person(1, 3 * kPageBytes))) << text_of(place);
     const auto gone = people_.erase(place);
     ASSERT_OK(gone);
     EXPECT_FALSE(*gone) << text_of(place);

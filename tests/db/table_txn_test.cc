@@ -297,6 +297,11 @@ TEST_F(TableTxnTest, AnEndedTransactionSaysSo) {
   EXPECT_ERROR(kInvalidArgument, people_.get(txn, id));
   EXPECT_ERROR(kInvalidArgument, by_id_.find(txn, {1}));
   EXPECT_ERROR(kInvalidArgument, by_id_.range(txn).next());
+  EXPECT_ERROR(kInvalidArgument, by_id_.range(txn).first());
+  EXPECT_ERROR(kInvalidArgument, by_id_.range(txn).last());
+  auto map = db_.create_map("map");
+  ASSERT_OK(map);
+  EXPECT_ERROR(kInvalidArgument, map->cursor(txn).first());
   EXPECT_ERROR(kInvalidArgument, people_.scan(txn).next());
   expect_rows();
 }
