@@ -61,6 +61,14 @@ constexpr std::size_t kSegmentBytes = std::size_t{16} << 20;
 constexpr std::size_t kMinCacheBytes = std::size_t{2} << 20;
 #endif
 
+/// Whether this path leads to the data file of this very database.
+bool is_database(FileSystem& fs, const std::string& path, const DatabaseId& id) {
+  const auto file = fs.open(path, OpenMode::kReadOnly);
+  if (!file) return false;
+  const auto superblocks = SuperblockStore::load(**file);
+  return superblocks && superblocks->current().database == id;
+}
+
 }  // namespace
 
 Error closed_error() {
@@ -199,7 +207,7 @@ Status Core::create_files() {
   // Whoever made it meanwhile had that name before us: from here on nobody else can.
   VG_ASSIGN(const bool made_meanwhile, fs.exists(directory + "/" + kDataName));
   if (made_meanwhile) {
-    VG_TRY(fs.remove(fresh));
+    static_cast<void>(fs.remove(fresh).has_value());  // perhaps somebody else's, who finds the same
     VG_ASSIGN(data_, fs.open(directory + "/" + kDataName, OpenMode::kReadWrite));
     return data_->lock();
   }
@@ -215,6 +223,11 @@ Status Core::create_files() {
   first.next_object = ObjectId{raw(kFirstUserObject) + kObjectLease};
   first.epochs.push_back({1, salt, Lsn{kSegmentBytes}, Lsn{0}});
   VG_ASSIGN(const SuperblockStore created, SuperblockStore::create(*data_, first));
+  // Before it was locked, somebody may have taken our file for a leftover, and made another of the name. A file that
+  // has the name now, and is ours and locked, keeps it.
+  if (!is_database(fs, fresh, first.database)) {
+    return Error(ErrorCode::kLocked, "somebody else is creating a database in " + directory + " right now");
+  }
   VG_TRY(fs.rename(fresh, directory + "/" + kDataName));
   return fs.sync_directory(directory);
 }
