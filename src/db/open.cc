@@ -62,11 +62,14 @@ constexpr std::size_t kMinCacheBytes = std::size_t{2} << 20;
 #endif
 
 /// Whether this path leads to the data file of this very database.
-bool is_database(FileSystem& fs, const std::string& path, const DatabaseId& id) {
+Result<bool> is_database(FileSystem& fs, const std::string& path, const DatabaseId& id) {
   const auto file = fs.open(path, OpenMode::kReadOnly);
-  if (!file) return false;
+  if (!file && file.error().code() == ErrorCode::kNotFound) return false;
+  if (!file) return file.error();
   const auto superblocks = SuperblockStore::load(**file);
-  return superblocks && superblocks->current().database == id;
+  if (!superblocks && superblocks.error().code() == ErrorCode::kCorruption) return false;
+  if (!superblocks) return superblocks.error();
+  return superblocks->current().database == id;
 }
 
 }  // namespace
@@ -225,7 +228,8 @@ Status Core::create_files() {
   VG_ASSIGN(const SuperblockStore created, SuperblockStore::create(*data_, first));
   // Before it was locked, somebody may have taken our file for a leftover, and made another of the name. A file that
   // has the name now, and is ours and locked, keeps it.
-  if (!is_database(fs, fresh, first.database)) {
+  VG_ASSIGN(const bool ours, is_database(fs, fresh, first.database));
+  if (!ours) {
     return Error(ErrorCode::kLocked, "somebody else is creating a database in " + directory + " right now");
   }
   VG_TRY(fs.rename(fresh, directory + "/" + kDataName));
