@@ -105,7 +105,9 @@ TEST(SnapshotRegistry, NothingIsDroppedUnderAReader) {
     });
   }
   std::uint64_t answers = 0;
-  for (std::uint64_t last = 0; readers.load() > 0;) {
+  std::uint64_t last = 0;
+  for (bool more = true; more;) {
+    more = readers.load() > 0;  // once more when they are through: however fast they were, there is an answer
     const Lsn answer = registry.raise_floor(Lsn{newest.load(std::memory_order_acquire)});
     if (raw(answer) > last) {
       last = raw(answer);
