@@ -94,7 +94,9 @@ TEST(Cleaner, NoRedoStartPassesAChangeThatIsNotOnDisk) {
     // Only when something was written since the last one, however early the writers begin.
     if (starts.size() < 500 && (starts.empty() || end != starts.back().end)) {
       starts.push_back({end, redo, disk_state.synced()});
-      if (starts.size() % 50 == 0) ASSERT_TRUE(world.pool().flush_all());
+      if (starts.size() % 50 == 0) {
+        ASSERT_TRUE(world.pool().flush_all());
+      }
     }
     std::this_thread::yield();
   }
