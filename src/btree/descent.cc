@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/try.h"
+#include "btree/touch.h"
 #include "btree/tree.h"
 #include "buffer/page_visits.h"
 #include "format/node.h"
@@ -16,21 +17,14 @@ constexpr unsigned kOptimisticAttempts = 8;
 /// No tree is deeper; a longer path means a cycle among damaged pages.
 constexpr unsigned kLevelsMax = 32;
 
-/// The slot of an internal node that leads towards the target.
-unsigned slot_towards(const NodeView& node, const Tree::Target& target) {
-  const unsigned count = node.count();
-  if (count == 0) return 0;
-  switch (target.kind) {
-    case Tree::Target::Kind::kCovering:
-      return node.child_slot(target.key);
-    case Tree::Target::Kind::kBelow: {
-      const unsigned slot = node.lower_bound(target.key).slot;  // first separator >= key
-      return slot == 0 ? 0 : slot - 1;
-    }
-    case Tree::Target::Kind::kLast:
-      return count - 1;
-  }
-  return 0;
+/// The child of an internal node that leads towards the target; kNoPage when the node has none.
+NodeView::Child child_towards(const NodeView& node, const Tree::Target& target) {
+  if (target.kind == Tree::Target::Kind::kCovering) return node.child_towards(target.key);
+  const unsigned after = target.kind == Tree::Target::Kind::kLast
+                             ? node.count()
+                             : node.lower_bound(target.key).slot;  // the first separator >= key
+  const unsigned slot = after == 0 ? 0 : after - 1;
+  return {slot, node.child(slot)};
 }
 
 constexpr char kWrongFences[] = "its fences do not cover a key that its parent leads there";
@@ -50,10 +44,10 @@ bool leaf_fits(const NodeView& leaf, const Tree::Target& target) {
 }
 
 /// Asks for the lines of a node that every look at it needs, header, hints and fences, so that it waits for them once.
-void prefetch_node(Bytes page) {
-  __builtin_prefetch(page.data());
-  __builtin_prefetch(page.data() + kNodeHintsOffset);
-  __builtin_prefetch(page.data() + kPageBytes - 1);
+void touch_node(Bytes page) {
+  node::touch(page.data());
+  node::touch(page.data() + kNodeHintsOffset);
+  node::touch(page.data() + kPageBytes - 1);
 }
 
 /// Pages that a latched descent had to load; they stay resident until it has arrived.
@@ -67,8 +61,10 @@ Error Tree::damaged(PageId id, const char* what) const {
                                            "; run `vaultgres check` on the database");
 }
 
+/// Not the header's bounds: they were checked when the page was loaded, every change keeps them, and who reads
+/// optimistically bounds whatever it follows anyway.
 Status Tree::check_child(const NodeView& child, unsigned level, PageId id) const {
-  if (!child.plausible()) return damaged(id, "reached as a tree node, but it is none");
+  if (!child.is_node()) return damaged(id, "reached as a tree node, but it is none");
   if (child.object() != object_) return damaged(id, "belongs to another object than the node that leads to it");
   if (child.level() != level) return damaged(id, "its level is not one below that of the node that leads to it");
   return {};
@@ -105,7 +101,7 @@ bool Tree::try_follow(Trail& trail, Bytes key, FunctionRef<void(const NodeView&)
     if (same.object() != object_ || !same.covers(key)) return false;
     visit(same);
     if (!here.validate()) return false;
-    ++page_visits.tree;
+    context_->pool.count_visits(page_visits.tree, 1);
     return true;
   }
   if (!here.validate()) return false;  // before a page is loaded for it
@@ -113,13 +109,13 @@ bool Tree::try_follow(Trail& trail, Bytes key, FunctionRef<void(const NodeView&)
   // The link is current as long as the leaf that holds it is unchanged; so the sibling was in the tree when its
   // version was read, and an error on it is worth reporting by the descent only.
   if (!here.validate() || !next) return false;
-  prefetch_node(next->page());
+  touch_node(next->page());
   const NodeView sibling(next->page());
   if (!check_child(sibling, 0, trail.right_) || !sibling.covers(key)) return false;
   visit(sibling);
   const PageId right = sibling.right();
   if (!next->validate()) return false;
-  ++page_visits.tree;
+  context_->pool.count_visits(page_visits.tree, 1);
   trail.leaf_ = *std::move(next);
   trail.right_ = right;
   return true;
@@ -141,11 +137,11 @@ Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void
     const NodeView view(node.page());
     const unsigned level = view.level();
     if (level == 0) {
+      visit(view);  // first: while it waits for the lines of an entry, the fences are looked at
       const bool fits = leaf_fits(view, target);
-      visit(view);
       const PageId right = view.right();
       if (!node.validate()) return Attempt::kLostRace;
-      page_visits.tree += root_level + 1;
+      context_->pool.count_visits(page_visits.tree, root_level + 1);
       if (!fits) return damaged(node.id(), kWrongFences);
       if (trail != nullptr) {
         trail->leaf_ = std::move(node);
@@ -153,14 +149,14 @@ Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void
       }
       return Attempt::kDone;
     }
-    const PageId child = view.child(slot_towards(view, target));
+    const PageId child = child_towards(view, target).id;
     if (!node.validate()) return Attempt::kLostRace;
     auto next = context_->pool.optimistic(child, level == 1 ? hint : Hint::kNormal);
     // The child was the right one when its version was read only if the parent had not changed by then; an
     // error on a page that the parent no longer leads to is no damage.
     if (!node.validate()) return Attempt::kLostRace;
     if (!next) return next.error();
-    prefetch_node(next->page());
+    touch_node(next->page());
     if (Status sound = check_child(NodeView(next->page()), level - 1, child); !sound) {
       if (!next->validate() || !node.validate()) return Attempt::kLostRace;
       return sound.error();
@@ -179,7 +175,7 @@ Status Tree::read_leaf_latched(const Target& target, FunctionRef<void(const Node
     PageId missing = kNoPage;
     while (level > 0) {
       const NodeView view(node.page());
-      const PageId child = view.child(slot_towards(view, target));
+      const PageId child = child_towards(view, target).id;
       auto next = context_->pool.shared_if_resident(child);
       if (!next) {
         missing = child;
@@ -237,12 +233,13 @@ Result<Tree::Attempt> Tree::try_latch_path(Bytes key, unsigned level, Parent par
   }
   while (at > level) {
     const NodeView view(node.page());
-    slot = slot_towards(view, target);
-    const PageId child = view.child(slot);
+    const auto [child_slot, child] = child_towards(view, target);
     if (!node.validate()) return Attempt::kLostRace;
     auto next = context_->pool.optimistic(child, at == 1 ? hint_ : Hint::kNormal);
     if (!node.validate()) return Attempt::kLostRace;
     if (!next) return next.error();
+    touch_node(next->page());
+    slot = child_slot;
     --at;
     if (Status sound = check_child(NodeView(next->page()), at, child); !sound) {
       if (!next->validate() || !node.validate()) return Attempt::kLostRace;
@@ -298,8 +295,7 @@ Result<Tree::WritePath> Tree::latch_path_latched(Bytes key, unsigned level, Pare
     PageId missing = kNoPage;
     while (at > level) {
       const NodeView view(shared ? shared.page() : path.node.page());
-      const unsigned slot = slot_towards(view, target);
-      const PageId child = view.child(slot);
+      const auto [slot, child] = child_towards(view, target);
       if (at - 1 <= exclusive_from) {
         auto next = context_->pool.exclusive_if_resident(child);
         if (!next) {

@@ -2,6 +2,7 @@
 
 #include "btree/node_layout.h"
 #include "btree/node_search.h"
+#include "btree/touch.h"
 
 namespace vaultgres {
 
@@ -10,13 +11,6 @@ using node::Growth;
 using node::Layout;
 
 namespace {
-
-/// Four of the largest entries, slotted, between two of the largest fences: heads, slots, cell headers, keys
-/// (the head is not in the cell) and values.
-constexpr std::size_t kEntryOverheadMax = 4 + 2 + sizeof(CellHeader);
-constexpr std::size_t kRoomBetweenFences = kPageBytes - kNodeHeadsOffset - 2 * kKeyBytesMax;
-constexpr std::size_t kInlineMax = kRoomBetweenFences / 4 - (kEntryOverheadMax + kKeyBytesMax - 4);
-static_assert(kInlineMax >= 16, "a reference to an overflow chain must fit");
 
 /// <0, 0, >0 as a key's first bytes are below, equal, above the node's prefix.
 int compare_prefix(const std::byte* page, const Layout& l, Bytes key) noexcept {
@@ -37,19 +31,39 @@ int compare_prefix(const std::byte* page, const Layout& l, Bytes key) noexcept {
   return key.size() < prefix ? -1 : 0;
 }
 
+/// Asks for the entries of an interval, whichever of them the search will want, at the same time as for the heads: who
+/// finds its head there does not wait for memory once more. Large entries would be too many lines.
+void touch_entries(const std::byte* page, const Layout& l, node::Interval interval) noexcept {
+  constexpr unsigned kLine = 64;
+  constexpr unsigned kBytesMax = 8 * kLine;
+  if (interval.length == 0) return;
+  unsigned offset = l.slots_offset() + 2 * interval.begin;
+  unsigned bytes = 2 * interval.length;
+  if (l.fixed) {
+    offset = node::record_offset(l, interval.begin + interval.length - 1);
+    bytes = interval.length * l.stride();
+    if (offset == 0 || bytes > kBytesMax) return;
+  }
+  for (unsigned i = 0; i < bytes; i += kLine) node::touch(page + offset + i);
+  node::touch(page + offset + bytes - 1);
+}
+
 NodeView::Position search(const std::byte* page, const Layout& l, Bytes key) noexcept {
   const int prefix_order = compare_prefix(page, l, key);
   if (prefix_order < 0) return {0, false};
   if (prefix_order > 0) return {l.count, false};
   const Bytes suffix = key.subspan(l.prefix_bytes);
   const std::uint32_t head = node::head_of(suffix);
-  unsigned slot = node::search_heads(page, l.count, head);
+  const node::HeadSearch& heads = node::head_search();
+  const node::Interval interval = heads.interval(page, l.count, head);
+  touch_entries(page, l, interval);
+  unsigned slot = heads.within(page, interval, head);
   if (slot >= l.count || node::head_at(page, slot) != head) return {slot, false};
   int order = node::compare_rest(node::entry_of(page, l, slot), suffix);
   if (order >= 0) return {slot, order == 0};
   if (++slot >= l.count || node::head_at(page, slot) != head) return {slot, false};
   // Several keys with this head: the rests decide.
-  unsigned end = head == 0xFFFFFFFFu ? l.count : node::search_heads(page, l.count, head + 1);
+  unsigned end = head == 0xFFFFFFFFu ? l.count : heads.search(page, l.count, head + 1);
   while (slot < end) {
     const unsigned middle = (slot + end) / 2;
     order = node::compare_rest(node::entry_of(page, l, middle), suffix);
@@ -65,13 +79,11 @@ NodeView::Position search(const std::byte* page, const Layout& l, Bytes key) noe
 
 }  // namespace
 
-const std::size_t kInlineValueBytesMax = kInlineMax;
-
+bool NodeView::is_node() const noexcept {
+  return page_header(page_).type.get() == raw(level() == 0 ? PageType::kLeaf : PageType::kInternal);
+}
 bool NodeView::plausible() const noexcept {
-  const std::uint8_t type = page_header(page_).type.get();
-  const unsigned level = node::header_of(page_.data()).level.get();
-  if (type != raw(level == 0 ? PageType::kLeaf : PageType::kInternal)) return false;
-  return node::header_problem(page_.data()) == nullptr;
+  return is_node() && node::header_problem(page_.data()) == nullptr;
 }
 
 ObjectId NodeView::object() const noexcept {
@@ -114,6 +126,17 @@ bool NodeView::covers(Bytes key) const noexcept {
 
 NodeView::Position NodeView::lower_bound(Bytes key) const noexcept {
   return search(page_.data(), Layout::load(page_.data()), key);
+}
+
+NodeView::Found NodeView::find(Bytes key) const noexcept {
+  const std::byte* page = page_.data();
+  const Layout l = Layout::load(page);
+  Found found{search(page, l, key), 0, {}};
+  if (!found.position.exact) return found;
+  const unsigned slot = found.position.slot;
+  found.value = node::entry_of(page, l, slot).value;
+  found.flags = node::flags_of(page, l, slot);
+  return found;
 }
 
 std::size_t NodeView::copy_key(unsigned slot, MutableBytes out) const noexcept {
@@ -207,23 +230,27 @@ Bytes NodeView::value(unsigned slot) const noexcept {
 }
 
 std::uint8_t NodeView::flags(unsigned slot) const noexcept {
-  const std::byte* page = page_.data();
-  const Layout l = Layout::load(page);
-  if (slot >= l.count) return 0;
-  if (!l.fixed) return static_cast<std::uint8_t>(node::slot_word(page, l, slot) >> kSlotOffsetBits);
-  const unsigned offset = node::record_offset(l, slot);
-  return offset == 0 ? std::uint8_t{0} : load_little<std::uint8_t>(page + offset);
+  return node::flags_of(page_.data(), Layout::load(page_.data()), slot);
 }
 
-unsigned NodeView::child_slot(Bytes key) const noexcept {
-  const Layout l = Layout::load(page_.data());
-  const Position position = search(page_.data(), l, key);
-  return position.exact || position.slot == 0 ? position.slot : position.slot - 1;
+namespace {
+
+PageId child_of(Bytes value) noexcept {
+  return value.size() == kChildBytes ? PageId{load_little<std::uint32_t>(value.data())} : kNoPage;
+}
+
+}  // namespace
+
+NodeView::Child NodeView::child_towards(Bytes key) const noexcept {
+  const std::byte* page = page_.data();
+  const Layout l = Layout::load(page);
+  const Position position = search(page, l, key);
+  const unsigned slot = position.exact || position.slot == 0 ? position.slot : position.slot - 1;
+  return {slot, child_of(node::entry_of(page, l, slot).value)};
 }
 
 PageId NodeView::child(unsigned slot) const noexcept {
-  const Bytes id = value(slot);
-  return id.size() == kChildBytes ? PageId{load_little<std::uint32_t>(id.data())} : kNoPage;
+  return child_of(value(slot));
 }
 
 bool NodeView::has_room(std::size_t key_bytes, std::size_t value_bytes) const noexcept {

@@ -11,14 +11,24 @@
 #include "base/function_ref.h"
 #include "base/types.h"
 #include "buffer/redo_table.h"
+#include "format/node.h"
+#include "format/overflow.h"
 #include "format/page.h"
 
 namespace vaultgres {
 
 /// A key is at most an eighth of a page, counted as stored.
 inline constexpr std::size_t kKeyBytesMax = kPageBytes / 8;
-/// Inline values are bounded so that four entries fit beside two fences of the largest size.
-extern const std::size_t kInlineValueBytesMax;
+/// What a leaf stores of an entry beside its head: the rest of the key, and the value. A longer value stands in an
+/// overflow chain. Any four entries fit, slotted, beside two fences of the largest size.
+inline constexpr std::size_t kEntryBytesMax =
+    (kPageBytes - kNodeHeadsOffset - 2 * kKeyBytesMax) / 4 - (4 + 2 + sizeof(CellHeader));
+static_assert(kEntryBytesMax >= kKeyBytesMax + sizeof(OverflowRef));
+/// The longest value that stands in the leaf beside a key of this length.
+constexpr std::size_t inline_value_max(std::size_t key_bytes) noexcept {
+  const std::size_t rest = key_bytes > 4 ? key_bytes - 4 : 0;
+  return rest < kEntryBytesMax ? kEntryBytesMax - rest : 0;
+}
 
 /// Flags of one slot.
 enum SlotFlags : std::uint8_t {
@@ -33,7 +43,9 @@ class NodeView {
  public:
   explicit NodeView(Bytes page) noexcept : page_(page) {}
 
-  /// Type leaf or internal and a header within bounds: worth looking at. Not a full check.
+  /// Type leaf or internal, as the level says.
+  bool is_node() const noexcept;
+  /// The same and a header within bounds: worth looking at. Not a full check.
   bool plausible() const noexcept;
   ObjectId object() const noexcept;
   bool is_leaf() const noexcept;  ///< level 0
@@ -54,6 +66,14 @@ class NodeView {
   };
   Position lower_bound(Bytes key) const noexcept;
 
+  /// lower_bound(), flags() and value() at once; without an equal key, `flags` and `value` are empty.
+  struct Found {
+    Position position;
+    std::uint8_t flags = 0;
+    Bytes value;
+  };
+  Found find(Bytes key) const noexcept;
+
   /// Copies the whole key of `slot` to `out` (at least kKeyBytesMax); its length. Runs of entries: node_run.h.
   std::size_t copy_key(unsigned slot, MutableBytes out) const noexcept;
   /// `visit(slot, key, value, flags)` for the slots from `first` on until it says false. The key lives until the next
@@ -66,8 +86,14 @@ class NodeView {
   std::uint8_t flags(unsigned slot) const noexcept;  ///< SlotFlags
 
   /// Internal nodes: the slot whose child covers `key` (precondition: covers(key)), and a slot's child.
-  unsigned child_slot(Bytes key) const noexcept;
+  unsigned child_slot(Bytes key) const noexcept { return child_towards(key).slot; }
   PageId child(unsigned slot) const noexcept;
+  /// Both at once.
+  struct Child {
+    unsigned slot = 0;
+    PageId id = kNoPage;
+  };
+  Child child_towards(Bytes key) const noexcept;
 
   /// Room for one more entry of this size, after compaction if need be.
   bool has_room(std::size_t key_bytes, std::size_t value_bytes) const noexcept;

@@ -285,7 +285,8 @@ const char* replace_fixed(MutableBytes page, const Layout& l, unsigned slot, Byt
 const char* value_problem(const Layout& l, std::uint8_t flags, Bytes value) noexcept {
   if (l.level == 0) {
     if ((flags & ~unsigned{kAllFlags}) != 0) return "unknown slot flags";
-    return value.size() > kInlineValueBytesMax ? "a value longer than any inline value" : nullptr;
+    // Too long beside its key: growth_of() and fits_replaced() find that out.
+    return value.size() > kEntryBytesMax ? "a value longer than any inline value" : nullptr;
   }
   if (flags != 0) return "slot flags in an internal node";
   return value.size() != kChildBytes ? "an internal node's value is not a child id" : nullptr;
@@ -377,7 +378,7 @@ bool append_alike(std::byte* to, const std::byte* from, unsigned first, unsigned
 }  // namespace
 
 Growth growth_of(const Layout& l, std::size_t key_bytes, std::size_t value_bytes) noexcept {
-  if (key_bytes > kKeyBytesMax || value_bytes > kInlineValueBytesMax) return Growth::kNoRoom;
+  if (key_bytes > kKeyBytesMax || (l.level == 0 && value_bytes > inline_value_max(key_bytes))) return Growth::kNoRoom;
   if (l.level > 0 && value_bytes != kChildBytes) return Growth::kNoRoom;
   const auto key = static_cast<unsigned>(key_bytes);
   const auto value = static_cast<unsigned>(value_bytes);
@@ -397,7 +398,7 @@ Growth growth_of(const Layout& l, std::size_t key_bytes, std::size_t value_bytes
 
 bool fits_replaced(const Layout& l, unsigned old_cell_bytes, unsigned suffix_bytes, std::size_t value_bytes) noexcept {
   if (l.level > 0) return value_bytes == kChildBytes;
-  if (value_bytes > kInlineValueBytesMax) return false;
+  if (value_bytes > inline_value_max(l.prefix_bytes + suffix_bytes)) return false;
   const auto value = static_cast<unsigned>(value_bytes);
   if (l.fixed) {
     if (value == l.value_bytes) return true;

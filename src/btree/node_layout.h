@@ -43,14 +43,24 @@ inline std::uint32_t head_at(const std::byte* page, unsigned slot) noexcept {
   return load_little<std::uint32_t>(page + kNodeHeadsOffset + 4 * slot);
 }
 
-/// memcmp that is cheap for the rest of an 8-byte key.
-inline int compare_bytes(const std::byte* a, const std::byte* b, std::size_t length) noexcept {
-  if (length == 4) {
-    const auto x = load_big<std::uint32_t>(a);
-    const auto y = load_big<std::uint32_t>(b);
-    return x < y ? -1 : x > y ? 1 : 0;
+/// At most eight bytes as a number that compares in their order, among numbers of as many bytes. (Bytes in the middle
+/// may be taken twice: that changes nothing, their first copies have decided.)
+inline std::uint64_t short_as_number(const std::byte* bytes, std::size_t length) noexcept {
+  if (length >= 4) {
+    return std::uint64_t{load_big<std::uint32_t>(bytes)} << 32 | load_big<std::uint32_t>(bytes + length - 4);
   }
-  return length == 0 ? 0 : std::memcmp(a, b, length);
+  if (length >= 2) {
+    return std::uint64_t{load_big<std::uint16_t>(bytes)} << 16 | load_big<std::uint16_t>(bytes + length - 2);
+  }
+  return length == 0 ? 0 : load_little<std::uint8_t>(bytes);
+}
+
+/// memcmp that is cheap for short keys and rests of keys.
+inline int compare_bytes(const std::byte* a, const std::byte* b, std::size_t length) noexcept {
+  if (length > 8) return std::memcmp(a, b, length);
+  const std::uint64_t x = short_as_number(a, length);
+  const std::uint64_t y = short_as_number(b, length);
+  return x < y ? -1 : x > y ? 1 : 0;
 }
 inline int compare_keys(Bytes a, Bytes b) noexcept {
   const int order = compare_bytes(a.data(), b.data(), std::min(a.size(), b.size()));
@@ -173,6 +183,14 @@ inline Entry entry_of(const std::byte* page, const Layout& l, unsigned slot) noe
     entry.rest = page + kPageBytes - rest_of(entry.suffix_bytes);
   }
   return entry;
+}
+
+/// SlotFlags of an entry; 0 where there is none.
+inline std::uint8_t flags_of(const std::byte* page, const Layout& l, unsigned slot) noexcept {
+  if (slot >= l.count) return 0;
+  if (!l.fixed) return static_cast<std::uint8_t>(slot_word(page, l, slot) >> kSlotOffsetBits);
+  const unsigned offset = record_offset(l, slot);
+  return offset == 0 ? std::uint8_t{0} : load_little<std::uint8_t>(page + offset);
 }
 
 /// Orders an entry against a key's suffix whose head equals the entry's. Heads are zero-padded, so that of

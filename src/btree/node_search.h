@@ -1,6 +1,7 @@
 // Search in a node's array of heads: by hints, then by vector compares where the processor has them.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,15 +16,42 @@ constexpr unsigned hint_spacing(unsigned count) noexcept {
   return spacing;
 }
 
-/// The first of `count` heads that is >= `head`; `count` if none. Safe on any bytes if the heads lie within
-/// the page; exact when heads ascend and hints are right.
-unsigned search_heads(const std::byte* page, unsigned count, std::uint32_t head) noexcept;
+/// Heads [begin, begin + length): those between two hints.
+struct Interval {
+  unsigned begin;
+  unsigned length;
+};
+
+/// A search in two steps, so that its caller can load the entries of the interval while it waits for the heads.
+/// Safe on any bytes if the heads lie within the page; exact when heads ascend and hints are right.
+struct HeadSearch {
+  unsigned (*hints_below)(const std::byte* hints, std::uint32_t head) noexcept;
+  unsigned (*heads_below)(const std::byte* heads, unsigned length, std::uint32_t head) noexcept;
+
+  /// Hints below `head`, k of them, say that head k * spacing is below it and head (k + 1) * spacing is not: the first
+  /// head that is >= `head` lies between.
+  Interval interval(const std::byte* page, unsigned count, std::uint32_t head) const noexcept {
+    const unsigned spacing = hint_spacing(count);
+    const unsigned begin = std::min(hints_below(page + kNodeHintsOffset, head) * spacing, count);
+    return {begin, std::min(spacing, count - begin)};
+  }
+  /// The first head of the interval that is >= `head`; its end if none.
+  unsigned within(const std::byte* page, Interval interval, std::uint32_t head) const noexcept {
+    return interval.begin + heads_below(page + kNodeHeadsOffset + 4 * interval.begin, interval.length, head);
+  }
+  /// The first of `count` heads that is >= `head`; `count` if none.
+  unsigned search(const std::byte* page, unsigned count, std::uint32_t head) const noexcept {
+    return within(page, interval(page, count, head), head);
+  }
+};
+
+/// The best that the processor has.
+const HeadSearch& head_search() noexcept;
 
 /// The implementations, which must agree: for tests. Null where the processor lacks it.
-using SearchHeads = unsigned (*)(const std::byte* page, unsigned count, std::uint32_t head);
-SearchHeads search_heads_scalar() noexcept;
-SearchHeads search_heads_avx2() noexcept;
-SearchHeads search_heads_avx512() noexcept;
+const HeadSearch* head_search_scalar() noexcept;
+const HeadSearch* head_search_avx2() noexcept;
+const HeadSearch* head_search_avx512() noexcept;
 
 /// Sets the hints for `count` heads, those that a change at slot `from` on may have touched. `count_before`
 /// tells whether the spacing is still the same.

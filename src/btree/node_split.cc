@@ -2,7 +2,7 @@
 //
 // Within a window around the wished-for place the shortest separator is taken, if both halves can be built and
 // the half that the new entry goes to has room for it; else the nearest place where that holds. It holds
-// somewhere, see kInlineValueBytesMax: four of the largest entries fit between two of the largest fences. Only a
+// somewhere, see kEntryBytesMax: four of the largest entries fit between two of the largest fences. Only a
 // node of fixed stride that the new entry makes slotted may need a second split.
 //
 // Suffix truncation as in "Prefix B-Trees" (Bayer, Unterauer, 1977), with one difference: where the keys on

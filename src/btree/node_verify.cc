@@ -112,7 +112,9 @@ Status verify_entry(const NodeView& view, const Layout& l, unsigned slot) {
   }
   if ((flags & ~unsigned{node::kAllFlags}) != 0) return wrong_entry(slot, "unknown flags");
   if ((flags & kSlotGhost) != 0 && !view.has_ghosts()) return wrong_entry(slot, "a ghost that the page denies");
-  if (entry.value.size() > kInlineValueBytesMax) return wrong_entry(slot, "its value is too long");
+  if (entry.value.size() > inline_value_max(l.prefix_bytes + entry.suffix_bytes)) {
+    return wrong_entry(slot, "it is too long");
+  }
   return {};
 }
 

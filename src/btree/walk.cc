@@ -4,21 +4,12 @@
 #include <string>
 
 #include "base/try.h"
+#include "btree/key_text.h"
 #include "btree/tree.h"
 
 namespace vaultgres {
 
 namespace {
-
-std::string quoted(Bytes key) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string text = "x'";
-  for (const std::byte b : key.first(std::min<std::size_t>(key.size(), 32))) {
-    text += kHex[std::to_integer<unsigned>(b) >> 4];
-    text += kHex[std::to_integer<unsigned>(b) & 15];
-  }
-  return text + (key.size() > 32 ? "…'" : "'");
-}
 
 bool equal(Bytes a, Bytes b) {
   return as_text(a) == as_text(b);
@@ -54,12 +45,12 @@ struct Walker {
     }
     if (node.is_root()) return fail("is marked as a root below another root");
     if (!equal(node.low_fence(), as_bytes(expected.low))) {
-      return fail("its low fence " + quoted(node.low_fence()) + " differs from its parent's separator " +
-                  quoted(as_bytes(expected.low)));
+      return fail("its low fence " + key_text(node.low_fence()) + " differs from its parent's separator " +
+                  key_text(as_bytes(expected.low)));
     }
     if (node.has_high_fence() != expected.has_high ||
         (expected.has_high && !equal(node.high_fence(), as_bytes(expected.high)))) {
-      problem(id, "its high fence differs from its parent's next separator " + quoted(as_bytes(expected.high)));
+      problem(id, "its high fence differs from its parent's next separator " + key_text(as_bytes(expected.high)));
     }
     if (expected.right != kNoPage && node.right() != expected.right) {
       problem(id, "its right sibling is page " + std::to_string(raw(node.right())) + ", its parent's next child is " +

@@ -83,8 +83,7 @@ TEST(NodeBuild, SplitsOfAnyLeaf) {
     NodeModel model(0, has_fences ? std::string(fence_bytes, 'a') : "", has_fences ? std::string(fence_bytes, 'z') : "",
                     has_fences);
     const std::size_t key_max = random.one_in(2) ? 12 : kKeyBytesMax;
-    const std::size_t value_max =
-        random.one_in(2) ? std::min<std::size_t>(kInlineValueBytesMax, 16) : kInlineValueBytesMax;
+    const std::size_t value_max = random.one_in(2) ? 16 : kEntryBytesMax;
     const bool fixed = random.one_in(2);
     const bool extremes = random.one_in(3);
     const unsigned order = static_cast<unsigned>(random.uniform(3));
@@ -98,7 +97,7 @@ TEST(NodeBuild, SplitsOfAnyLeaf) {
       key[0] = order == 0 ? key[0] : 'm';
       if (order == 1) store_big(key.data() + 1, static_cast<std::uint32_t>(model.entries().size()));
       if (order == 2) store_big(key.data() + 1, static_cast<std::uint32_t>(~model.entries().size()));
-      value = random.bytes(size(0, value_max));
+      value = random.bytes(size(0, std::min(value_max, inline_value_max(fixed ? key_max : key.size()))));
       if (!model.view().covers(as_bytes(key)) || model.entries().count(key) != 0) continue;
       if (!model.insert(key, value)) break;
       if (random.one_in(5)) model.set_ghost(key, true);
@@ -127,9 +126,9 @@ TEST(NodeBuild, OddEntryIntoAFullFixedNode) {
   } while (model.insert(key, ""));
   const std::string odd = std::string("\0\0\0", 3) + std::string(kKeyBytesMax - 3, '\x01');
   unsigned splits = 0;
-  while (!model.view().has_room(odd.size(), kInlineValueBytesMax)) {
+  while (!model.view().has_room(odd.size(), inline_value_max(odd.size()))) {
     SplitPoint point;
-    check_split(model, odd, kInlineValueBytesMax, &point);
+    check_split(model, odd, inline_value_max(odd.size()), &point);
     ++splits;
     if (!(odd < std::string(as_text(Bytes(point.separator, point.separator_bytes))))) break;
     ASSERT_LT(splits, 6u);

@@ -23,7 +23,7 @@ Shape random_shape(TestRandom& random) {
   const std::size_t usual = std::min<std::size_t>(longest, random.one_in(3) ? longest : 20);
   shape.key_bytes_max = random.between(1, usual);
   shape.key_bytes_min = random.one_in(2) ? shape.key_bytes_max : random.uniform(shape.key_bytes_max + 1);
-  shape.value_bytes_max = random.uniform((random.one_in(3) ? kInlineValueBytesMax : 24) + 1);
+  shape.value_bytes_max = random.uniform((random.one_in(3) ? inline_value_max(prefix + shape.key_bytes_max) : 24) + 1);
   shape.value_bytes_min = random.one_in(2) ? shape.value_bytes_max : random.uniform(shape.value_bytes_max + 1);
   // Few letters, zero among them: shared heads, and keys that differ in trailing zeros only.
   shape.alphabet = random.one_in(2) ? 256 : static_cast<unsigned>(random.between(1, 3));
@@ -70,9 +70,10 @@ void change_once(NodeModel& model, const Shape& shape, TestRandom& random, bool 
   } else if (dice < 85) {
     // Now and then a value of another length: the form of the node has to follow.
     const bool odd = random.one_in(4);
-    model.replace(some_key(),
-                  odd ? random.bytes(random.uniform(30) % (kInlineValueBytesMax + 1)) : random_value(random, shape),
-                  flags);
+    model.replace(
+        some_key(),
+        odd ? random.bytes(random.uniform(30) % (inline_value_max(kKeyBytesMax) + 1)) : random_value(random, shape),
+        flags);
   } else if (dice < 92) {
     model.set_ghost(some_key(), !random.one_in(3));
   } else if (dice < 98) {
@@ -203,10 +204,10 @@ TEST(NodeChange, ExactFit) {
     for (std::size_t key_bytes = 1; key_bytes <= kKeyBytesMax; key_bytes += kPageBytes == 8192 ? 37 : 3) {
       for (const char first : {'a', 'm', 'z'}) {
         NodeModel model(0, "", "", false);
-        const std::size_t value_bytes = kInlineValueBytesMax;
+        const std::size_t value_bytes = inline_value_max(key_bytes);
         const std::size_t usual_bytes = 6;
         // As many as leave room for one more of the largest.
-        for (unsigned i = 0; model.view().has_room(kKeyBytesMax, value_bytes); ++i) {
+        for (unsigned i = 0; model.view().has_room(kKeyBytesMax, inline_value_max(kKeyBytesMax)); ++i) {
           std::string key = "b0000" + std::string(1, 'x');
           store_big(key.data() + 1, i * 2654435761u);
           if (i % 2 != 0) key[0] = 'y';
@@ -235,8 +236,8 @@ TEST(NodeChange, ExactFit) {
 // the largest size; longer ones are refused. Method: build exactly that.
 TEST(NodeChange, FourLargestEntriesBetweenTwoLargestFences) {
   TestRandom random;
-  for (const std::size_t key_bytes : {kKeyBytesMax - 1, kKeyBytesMax}) {
-    for (const std::size_t value_bytes : {kInlineValueBytesMax - 1, kInlineValueBytesMax}) {
+  for (const std::size_t key_bytes : {std::size_t{2}, kKeyBytesMax / 2, kKeyBytesMax - 1, kKeyBytesMax}) {
+    for (const std::size_t value_bytes : {inline_value_max(key_bytes) - 1, inline_value_max(key_bytes)}) {
       for (const std::size_t fence_bytes : {kKeyBytesMax - 1, kKeyBytesMax}) {
         for (const bool odd : {false, true}) {
           NodeModel model(0, std::string(fence_bytes, 'a'), std::string(fence_bytes, 'z'), true);
@@ -258,9 +259,9 @@ TEST(NodeChange, FourLargestEntriesBetweenTwoLargestFences) {
   }
   NodeModel model(0, "", "", false);
   EXPECT_FALSE(model.insert(std::string(kKeyBytesMax + 1, 'k'), ""));
-  EXPECT_FALSE(model.insert("k", std::string(kInlineValueBytesMax + 1, 'v')));
-  EXPECT_TRUE(model.insert("k", std::string(kInlineValueBytesMax, 'v')));
-  EXPECT_FALSE(model.replace("k", std::string(kInlineValueBytesMax + 1, 'v')));
+  EXPECT_FALSE(model.insert("k", std::string(inline_value_max(1) + 1, 'v')));
+  EXPECT_TRUE(model.insert("k", std::string(inline_value_max(1), 'v')));
+  EXPECT_FALSE(model.replace("k", std::string(inline_value_max(1) + 1, 'v')));
 }
 
 // Goal: slots that grow over the rest of a removed cell are zero where they are free. Method: sixteen cells that
@@ -268,7 +269,7 @@ TEST(NodeChange, FourLargestEntriesBetweenTwoLargestFences) {
 TEST(NodeChange, SlotsGrowOverARemovedCell) {
   TestRandom random;
   const std::size_t cell_bytes = (kPageBytes - kNodeHeadsOffset - 16 * 6) / 16;
-  const std::size_t value_bytes = std::min(kInlineValueBytesMax, cell_bytes - sizeof(CellHeader)) - 2;
+  const std::size_t value_bytes = std::min(inline_value_max(kKeyBytesMax), cell_bytes - sizeof(CellHeader)) - 2;
   const std::size_t key_bytes = cell_bytes - sizeof(CellHeader) - value_bytes + 4;
   NodeModel model(0, "", "", false);
   for (char c = 'a'; c < 'a' + 16; ++c) {

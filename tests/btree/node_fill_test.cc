@@ -24,7 +24,7 @@ TEST(NodeFill, SaysWhatFits) {
   for (std::uint64_t round = 0; round < scaled(200); ++round) {
     TestRandom random(3000 + round);
     const bool fixed = random.one_in(2);
-    const std::size_t value_max = random.one_in(2) ? 9 : kInlineValueBytesMax;
+    const std::size_t value_max = random.one_in(2) ? 9 : kEntryBytesMax;
     const std::string prefix = random.word(random.one_in(3) ? 0 : random.uniform(kKeyBytesMax - 24));
     std::set<std::string> keys;
     for (unsigned i = 0; i < 1500; ++i) {
@@ -42,7 +42,7 @@ TEST(NodeFill, SaysWhatFits) {
         const auto [end, other] = std::mismatch(low.begin(), low.end(), key.begin(), key.end());
         fill.limit_prefix(static_cast<std::size_t>(end - low.begin()));
         const std::size_t bytes = fill.bytes(low.size() + key.size());
-        const bool near = bytes + 2 * kInlineValueBytesMax > NodeView::capacity_bytes();
+        const bool near = bytes + 2 * kEntryBytesMax > NodeView::capacity_bytes();
         if (near || random.one_in(20)) {
           HeapPage page;
           const bool all = fit(page, entries, low, key);
@@ -55,7 +55,8 @@ TEST(NodeFill, SaysWhatFits) {
           ASSERT_LE(bytes - page.view().used_bytes(), is_fixed(page.view()) ? 0u : 18u);
         }
       }
-      entries.emplace_back(key, random.bytes(fixed ? value_max : random.uniform(value_max + 1)));
+      const std::size_t most = std::min(value_max, inline_value_max(key.size()));
+      entries.emplace_back(key, random.bytes(fixed ? most : random.uniform(most + 1)));
       fill.add(key.size(), entries.back().second.size());
     }
   }

@@ -59,8 +59,8 @@ HeapPage random_node(TestRandom& random) {
     std::string key = low + random.bytes(fixed ? 6 : 1 + random.uniform(20));
     key[low.size()] = static_cast<char>(static_cast<unsigned char>(key[low.size()]) % 250);
     if (key <= low || model.entries().count(key) != 0) continue;
-    const std::string value = level > 0 ? child_value(static_cast<std::uint32_t>(i))
-                                        : random.bytes(fixed ? 9 : random.uniform(20) % (kInlineValueBytesMax + 1));
+    const std::string value =
+        level > 0 ? child_value(static_cast<std::uint32_t>(i)) : random.bytes(fixed ? 9 : random.uniform(20));
     if (!model.insert(key, value, level > 0 ? 0 : random.one_in(6) ? kSlotGhost : 0)) break;
   }
   HeapPage page;
@@ -94,7 +94,7 @@ void apply_anything(HeapPage& page, TestRandom& random) {
   const std::string key = random.one_in(2) && page.view().count() > 0
                               ? key_of(page.view(), 0) + random.bytes(random.uniform(3))
                               : random.bytes(random.uniform(kKeyBytesMax + 2));
-  const std::string value = random.bytes(random.one_in(3) ? 4 : random.uniform(kInlineValueBytesMax + 2));
+  const std::string value = random.bytes(random.one_in(3) ? 4 : random.uniform(kEntryBytesMax + 2));
   switch (op) {
     case PageOp::kNodeInsert:
       encode_node_insert(payload, slot, static_cast<std::uint8_t>(random.uniform(8)), as_bytes(key), as_bytes(value));

@@ -69,7 +69,8 @@ TEST(NodeRun, FixedLeavesAndTheirSlottedTwinsGiveTheSame) {
   for (std::uint64_t round = 0; round < scaled(400); ++round) {
     const std::size_t prefix_bytes = random.one_in(3) ? random.uniform(kKeyBytesMax / 2) : random.uniform(12);
     const std::size_t key_bytes = 1 + random.uniform(random.one_in(4) ? kKeyBytesMax / 2 - 1 : 12);
-    const std::size_t value_bytes = random.uniform(random.one_in(4) ? kInlineValueBytesMax + 1 : 26);
+    const std::size_t value_bytes =
+        random.uniform(random.one_in(4) ? inline_value_max(prefix_bytes + key_bytes) + 1 : 26);
     NodeModel model = fixed_leaf(random, prefix_bytes, key_bytes, value_bytes, random.one_in(2) ? 1000000 : 9);
     ASSERT_TRUE(is_fixed(model.view()));
     check_all_parts(model, run, random);
@@ -92,7 +93,7 @@ TEST(NodeRun, EntriesOfAnyLengthsAreCopied) {
     if (prefix.empty()) model.insert("", "of the empty key");
     for (std::uint64_t tries = random.between(1, 300); tries > 0; --tries) {
       const std::string key = prefix + random.word(random.uniform(random.one_in(5) ? kKeyBytesMax - 12 : 9));
-      const std::string value = random.bytes(random.uniform(random.one_in(5) ? kInlineValueBytesMax + 1 : 40));
+      const std::string value = random.bytes(random.uniform(random.one_in(5) ? inline_value_max(key.size()) + 1 : 40));
       if (model.entries().count(key) != 0) continue;
       if (!model.insert(key, value)) break;
     }
@@ -117,7 +118,7 @@ TEST(NodeRun, TheFilterKeepsDropsAndReplaces) {
         continue;
       }
       const Verdict verdict = std::array{Verdict::kKeep, Verdict::kDrop, Verdict::kReplace}[random.uniform(3)];
-      const std::string value = random.bytes(random.uniform(kInlineValueBytesMax + 1));
+      const std::string value = random.bytes(random.uniform(inline_value_max(key.size()) + 1));
       verdicts[key] = {verdict, value};
       if (verdict == Verdict::kKeep) expected.emplace_back(key, entry);
       if (verdict == Verdict::kReplace) expected.emplace_back(key, ModelEntry{value, kSlotOverflow});

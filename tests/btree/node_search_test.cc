@@ -8,14 +8,14 @@
 namespace vaultgres {
 namespace {
 
-using node::SearchHeads;
+using node::HeadSearch;
 
-std::vector<SearchHeads> implementations() {
-  std::vector<SearchHeads> all;
-  for (const SearchHeads one : {node::search_heads_scalar(), node::search_heads_avx2(), node::search_heads_avx512()}) {
+std::vector<const HeadSearch*> implementations() {
+  std::vector<const HeadSearch*> all;
+  for (const HeadSearch* one : {node::head_search_scalar(), node::head_search_avx2(), node::head_search_avx512()}) {
     if (one != nullptr) all.push_back(one);
   }
-  all.push_back(node::search_heads);
+  all.push_back(&node::head_search());
   return all;
 }
 
@@ -40,8 +40,8 @@ TEST(NodeSearch, AllImplementationsAgreeWithLowerBound) {
       if (i == 1) wanted = 0xFFFFFFFFu;
       if (i == 2) wanted = 0;
       const auto expected = static_cast<unsigned>(std::lower_bound(heads.begin(), heads.end(), wanted) - heads.begin());
-      for (const SearchHeads search : implementations()) {
-        ASSERT_EQ(search(bytes, count, wanted), expected) << "count " << count << " head " << wanted;
+      for (const HeadSearch* search : implementations()) {
+        ASSERT_EQ(search->search(bytes, count, wanted), expected) << "count " << count << " head " << wanted;
       }
     }
   }
@@ -54,8 +54,8 @@ TEST(NodeSearch, ArbitraryBytesAreBounded) {
   for (std::uint64_t round = 0; round < scaled(2000); ++round) {
     for (std::byte& byte : page.bytes()) byte = static_cast<std::byte>(random.one_in(2) ? random.next() : 0xFF);
     const auto count = static_cast<unsigned>(random.uniform(node::kEntriesMax + 1));
-    for (const SearchHeads search : implementations()) {
-      ASSERT_LE(search(page.bytes().data(), count, static_cast<std::uint32_t>(random.next())), count);
+    for (const HeadSearch* search : implementations()) {
+      ASSERT_LE(search->search(page.bytes().data(), count, static_cast<std::uint32_t>(random.next())), count);
     }
   }
 }

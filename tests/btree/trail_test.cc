@@ -25,7 +25,7 @@ class TrailTest : public ::testing::Test {
     for (std::uint64_t i = 0; i < kKeys; ++i) put(4 * i);
   }
   void put(std::uint64_t number) {
-    space_.insert(tree_, number_key(number), std::string(kInlineValueBytesMax, 'v'));
+    space_.insert(tree_, number_key(number), std::string(inline_value_max(kKeyBytesMax), 'v'));
     model_.insert(number_key(number));
   }
   /// Out it goes, with a merge where the leaf has become empty enough.
@@ -34,7 +34,7 @@ class TrailTest : public ::testing::Test {
     if (model_.erase(key) == 0) return;
     {
       LogSpace log_space(*space_.log);
-      must(log_space.reserve(Tree::log_bytes_of_change(key.size(), kInlineValueBytesMax)));
+      must(log_space.reserve(Tree::log_bytes_of_change(key.size(), inline_value_max(kKeyBytesMax))));
       ExclusiveGuard leaf = must(tree_.write_leaf(as_bytes(key)));
       PayloadBuffer payload;
       encode_node_remove(payload, NodeView(leaf.page()).lower_bound(as_bytes(key)).slot);
@@ -52,7 +52,7 @@ class TrailTest : public ::testing::Test {
   void reuse_pages(ObjectId object) {
     const Tree other = space_.create_tree(object);
     for (std::uint64_t i = 0; i < 300; ++i) {
-      space_.insert(other, number_key(i), std::string(kInlineValueBytesMax, 'f'));
+      space_.insert(other, number_key(i), std::string(inline_value_max(kKeyBytesMax), 'f'));
     }
   }
 
@@ -208,12 +208,40 @@ INSTANTIATE_TEST_SUITE_P(All, ChangedTrailTest,
                                            Between::kSiblingMergesWithItsOwn, Between::kAllAroundGoesAndIsReused,
                                            Between::kTreeShrinksToItsRoot));
 
+// Goal: where an outdated trail leads is not even looked at: the page may be anybody's, or unreadable.
+TEST_F(TrailTest, AnOutdatedTrailLoadsNoPage) {
+  Tree::Trail trail;
+  Step leaf = step(number_key(2 * kKeys), trail);
+  leaf = step(leaf.low, trail);
+  PageId right = kNoPage;
+  must(tree_.read_leaf(as_bytes(leaf.low), [&](const NodeView& view) { right = view.right(); }));
+  ASSERT_NE(right, kNoPage);
+  // The sibling merges into the leaf, its page is freed, and leaves the cache when others need room.
+  Tree::Trail ahead;
+  const Step sibling = step(*leaf.high, ahead);
+  for (std::size_t i = 1; i < leaf.keys.size(); ++i) erase(load_big<std::uint64_t>(leaf.keys[i].data()));
+  for (std::size_t i = 1; i < sibling.keys.size(); ++i) erase(load_big<std::uint64_t>(sibling.keys[i].data()));
+  const std::vector<PageId> leaves = space_.content(tree_).leaves;
+  ASSERT_EQ(std::count(leaves.begin(), leaves.end(), right), 0) << "they have not merged";
+  for (std::uint32_t object = 60; space_.pool->try_shared(right); ++object) {
+    ASSERT_LT(object, 160u);
+    reuse_pages(ObjectId{object});
+  }
+  EXPECT_NE(space_.find(tree_, *leaf.high), "") << "the way to the leaf is in the cache again";
+  const std::uint64_t reads = space_.disk.calls(IoCall::kRead);
+  expected_from_ = *leaf.high;
+  const Step next = step(*leaf.high, trail);
+  EXPECT_EQ(space_.disk.calls(IoCall::kRead), reads);
+  EXPECT_EQ(next.keys.front(), *model_.lower_bound(*leaf.high));
+}
+
 // Goal: pages that are evicted between two steps are no obstacle.
 TEST(Trail, EvictedLeavesAreReadAgain) {
   TreeSpace space(64);
   const Tree tree = space.create_tree();
   constexpr std::uint64_t kKeys = 2000;
-  for (std::uint64_t i = 0; i < kKeys; ++i) space.insert(tree, number_key(i), std::string(kInlineValueBytesMax, 'v'));
+  for (std::uint64_t i = 0; i < kKeys; ++i)
+    space.insert(tree, number_key(i), std::string(inline_value_max(kKeyBytesMax), 'v'));
   const std::uint64_t before = space.pool->stats().evictions;
   Tree::Trail trail;
   std::string from;

@@ -400,7 +400,7 @@ TEST(CursorErrorTest, AScanGoesOnAfterAnErrorAndOmitsEntries) {
   Map map = *db.create_map("m");
   for (std::uint64_t i = 0; i < 8000; ++i) ASSERT_OK(map.put(number_key(i), std::string(500, 'v')));
   ASSERT_OK(db.checkpoint());
-  disk.inject({.call = IoCall::kRead, .at = 20, .os_error = EIO, .path_contains = "data.vg"});
+  disk.inject({.call = IoCall::kRead, .at = 20, .os_error = EIO, .sticky = true, .path_contains = "data.vg"});
   Cursor cursor = map.cursor();
   std::uint64_t seen = 0;
   Result<bool> more = cursor.next();
@@ -412,6 +412,7 @@ TEST(CursorErrorTest, AScanGoesOnAfterAnErrorAndOmitsEntries) {
     EXPECT_FALSE(cursor.prev());
     EXPECT_FALSE(cursor.valid());
   }
+  disk.clear_faults();
   ASSERT_TRUE(*cursor.seek(number_key(seen))) << "a seek begins anew";
   EXPECT_EQ(cursor.key(), number_key(seen));
   EXPECT_EQ(content_of(map).size(), 8000u);
