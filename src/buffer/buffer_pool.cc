@@ -309,6 +309,10 @@ void BufferPool::mark_redone(ExclusiveGuard& guard, Lsn record_start, std::optio
   impl_->mark_dirty(frame_of(guard), raw(record_start));
 }
 
+Status BufferPool::check_redone(const ExclusiveGuard& guard) const {
+  return impl_->validator_(guard.id(), guard.page());
+}
+
 std::uint32_t BufferPool::frame_of(const ExclusiveGuard& guard) const noexcept {
   return static_cast<std::uint32_t>(guard.entry_->place.load(std::memory_order_relaxed) >> Translation::kPlaceShift);
 }
@@ -324,6 +328,14 @@ void BufferPool::Impl::mark_dirty(std::uint32_t number, std::uint64_t rec_lsn) n
              frame.next_rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
     frame.next_rec_lsn.store(rec_lsn, std::memory_order_relaxed);
   }
+}
+
+/// Batches copy a page, and are done with it, under its shared latch: the answer holds as long as the guard.
+bool BufferPool::will_be_written(const ExclusiveGuard& guard) const noexcept {
+  const Frame& frame = (*impl_->frames_)[frame_of(guard)];
+  if (frame.rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) return false;
+  return !frame.copied.load(std::memory_order_relaxed) ||
+         frame.next_rec_lsn.load(std::memory_order_relaxed) != Frame::kClean;
 }
 
 // --- Durability
@@ -347,8 +359,13 @@ Status BufferPool::restore_torn_pages(Lsn redo_start) {
   return impl_->restore_torn_pages(redo_start);
 }
 
+void BufferPool::add_visits(std::uint64_t count) noexcept {
+  impl_->visits_.fetch_add(count, std::memory_order_relaxed);
+}
+
 BufferStats BufferPool::stats() const {
   BufferStats stats;
+  stats.visits = impl_->visits_.load(std::memory_order_relaxed);
   stats.loads = impl_->loads_.load(std::memory_order_relaxed);
   stats.evictions = impl_->evictions_.load(std::memory_order_relaxed);
   stats.pages_cleaned = impl_->pages_cleaned_.load(std::memory_order_relaxed);

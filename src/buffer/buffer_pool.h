@@ -16,8 +16,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
+#include "base/aligned_buffer.h"
 #include "base/poison.h"
 #include "buffer/guards.h"
 #include "buffer/redo_table.h"
@@ -43,7 +45,8 @@ struct BufferOptions {
 inline constexpr std::size_t kFramesMin = 16;
 
 struct BufferStats {
-  std::uint64_t loads = 0;  ///< pages read from disk
+  std::uint64_t visits = 0;  ///< of pages by reads, about: see count_visits()
+  std::uint64_t loads = 0;   ///< pages read from disk
   std::uint64_t evictions = 0;
   std::uint64_t pages_cleaned = 0;
   std::uint64_t batches = 0;  ///< doublewrite batches
@@ -83,6 +86,10 @@ class BufferPool {
   Result<ExclusiveGuard> exclusive(PageId id, Hint hint);
   /// Makes the page resident and keeps it so while the pin lives.
   Result<LoadPin> load(PageId id, Hint hint);
+  /// For a scan that will want these pages in this order: when the first is not resident, it and those that follow it
+  /// in the file, too, are read at once, as by Hint::kScan. Never waits for a latch or a frame; errors are left to him
+  /// who wants the page. `buffer` is the scan's, made here when it is first needed.
+  void read_ahead(std::span<const PageId> ids, AlignedBuffer& buffer);
 
   // --- Under latches. Wait for the page's latch (in latch order) but for nothing else; empty when the page
   // is not resident: release everything, load(), descend again.
@@ -94,6 +101,10 @@ class BufferPool {
   /// A compare-and-swap on the version: succeeds only if the page is unchanged since `guard` was made. The
   /// optimistic guard is consumed either way.
   std::optional<ExclusiveGuard> try_upgrade(OptimisticGuard guard);
+
+  /// What the page says now will reach the disk before it leaves its frame: it is dirty, and no batch has copied it
+  /// since its last logged change. Else a change by unlogged_bytes() is lost when the page is evicted.
+  bool will_be_written(const ExclusiveGuard& guard) const noexcept;
 
   // --- New pages.
   /// Takes `count` free frames, all or none, waiting for the cleaner if need be. [no latch held]
@@ -112,6 +123,8 @@ class BufferPool {
   /// The page is dirty from `record_start` on, whether redo changed it or not. `lsn` becomes its LSN when
   /// it was changed.
   void mark_redone(ExclusiveGuard& guard, Lsn record_start, std::optional<Lsn> lsn);
+  /// For a page that a record carried whole: as one that is loaded, it is looked at before anybody believes it.
+  Status check_redone(const ExclusiveGuard& guard) const;
 
   // --- Durability.
   /// The smallest recLSN of pages that are dirty or not yet synced; `log_end` (read before the call) if
@@ -123,9 +136,21 @@ class BufferPool {
   /// is at or above redo_start and whose in-place page fails its checksum), writes and syncs them.
   Status restore_torn_pages(Lsn redo_start);
 
+  /// A read has visited `count` pages of the kind: a member of this thread's page_visits. The pool's own sum moves by
+  /// steps of kVisitsStep, so that readers seldom write to shared memory.
+  void count_visits(std::uint64_t& kind, std::uint64_t count) noexcept {
+    const std::uint64_t before = kind;
+    kind += count;
+    if (before / kVisitsStep != kind / kVisitsStep) [[unlikely]] {
+      add_visits(kVisitsStep);
+    }
+  }
+
   BufferStats stats() const;
 
  private:
+  static constexpr std::uint64_t kVisitsStep = 1024;
+  void add_visits(std::uint64_t count) noexcept;
   friend class OptimisticGuard;
   friend class SharedGuard;
   friend class ExclusiveGuard;

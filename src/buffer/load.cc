@@ -57,19 +57,23 @@ void BufferPool::Impl::publish(std::uint32_t frame, const std::byte* bytes) noex
   store_page_bytes(frames_->bytes(frame), bytes);
 }
 
-/// Reads, checks the checksum, and that it is what was written last.
-Status BufferPool::Impl::read_page(PageId id, std::byte* into, std::uint32_t* checksum, const Translation* expected) {
+Status BufferPool::Impl::read_page(PageId id, std::byte* into, std::uint32_t* checksum, const Translation& entry) {
   const MutableBytes page(into, kPageBytes);
   VG_TRY(data_.read(std::uint64_t{raw(id)} * kPageBytes, page));
+  return check_loaded(id, page, checksum, entry);
+}
+
+/// Checks the checksum, and that the page is what was written last.
+Status BufferPool::Impl::check_loaded(PageId id, Bytes page, std::uint32_t* checksum, const Translation& entry) {
   loads_.fetch_add(1, std::memory_order_relaxed);
   ++page_visits.loads;
-  const std::uint64_t stored = page_header(Bytes(page)).checksum.get();
+  const std::uint64_t stored = page_header(page).checksum.get();
   if (stored != page_checksum(database_, id, page)) {
     return Error(ErrorCode::kCorruption, page_name(data_, id) +
                                              (page_is_zero(page) ? " was never written" : " has a wrong checksum") +
                                              "; run `vaultgres check` on the database");
   }
-  const std::uint64_t place = expected->place.load(std::memory_order_relaxed);
+  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
   if ((place & Translation::kChecksumKnown) != 0 && (place >> Translation::kPlaceShift) != stored) {
     return Error(ErrorCode::kCorruption, page_name(data_, id) +
                                              " is an old version of the page: the disk lost a write that it had "
@@ -118,30 +122,36 @@ Result<LoadPin> BufferPool::Impl::fault(BufferPool* pool, PageId id, Hint hint) 
 #ifdef VG_WORD_ATOMIC_PAGES
   // Optimistic readers of the frame's former page may still be looking: only atomic stores are for their eyes.
   alignas(kIoBufferAlignment) std::array<std::byte, kPageBytes> bytes;
-  const Status read = read_page(id, bytes.data(), &checksum, &entry);
+  const Status read = read_page(id, bytes.data(), &checksum, entry);
   if (read) publish(spare, bytes.data());
 #else
-  const Status read = read_page(id, frames_->bytes(spare), &checksum, &entry);
+  const Status read = read_page(id, frames_->bytes(spare), &checksum, entry);
 #endif
   if (!read) {
     entry.unlock_exclusive();
     give_frame(spare);
     return read.error();
   }
-  Frame& frame = (*frames_)[spare];
-  frame.page.store(raw(id), std::memory_order_relaxed);
-  frame.disk_checksum.store(checksum, std::memory_order_relaxed);
-  frame.disk_checksum_known.store(true, std::memory_order_relaxed);
-  frame.pins.store(1, std::memory_order_relaxed);
-  frame.rounds.store(rounds_for(spare, hint), std::memory_order_relaxed);
-  remember_scanned(spare, hint);
-  entry.place.store(std::uint64_t{spare} << Translation::kPlaceShift | Translation::kResident,
-                    std::memory_order_release);
+  admit(entry, id, spare, checksum, hint, 1);
   entry.unlock_exclusive();
   LoadPin pin;
   pin.pool_ = pool;
   pin.frame_ = spare;
   return pin;
+}
+
+/// The page, exclusively latched and just read into the frame, becomes resident.
+void BufferPool::Impl::admit(Translation& entry, PageId id, std::uint32_t number, std::uint32_t checksum, Hint hint,
+                             std::uint32_t pins) noexcept {
+  Frame& frame = (*frames_)[number];
+  frame.page.store(raw(id), std::memory_order_relaxed);
+  frame.disk_checksum.store(checksum, std::memory_order_relaxed);
+  frame.disk_checksum_known.store(true, std::memory_order_relaxed);
+  frame.pins.store(pins, std::memory_order_relaxed);
+  frame.rounds.store(rounds_for(number, hint), std::memory_order_relaxed);
+  remember_scanned(number, hint);
+  entry.place.store(std::uint64_t{number} << Translation::kPlaceShift | Translation::kResident,
+                    std::memory_order_release);
 }
 
 // --- Frames
@@ -173,7 +183,9 @@ std::uint32_t BufferPool::Impl::evict_scanned() noexcept {
   const std::size_t ring = scan_ring_count();
   const std::uint32_t first = scan_next_.load(std::memory_order_relaxed);
   for (std::size_t i = 0; i < ring; ++i) {
-    const std::uint32_t number = scan_ring_[(first + i) % ring].exchange(0, std::memory_order_relaxed);
+    std::atomic<std::uint32_t>& place = scan_ring_[(first + i) % ring];
+    if (place.load(std::memory_order_relaxed) == 0) continue;
+    const std::uint32_t number = place.exchange(0, std::memory_order_relaxed);
     if (number == 0) continue;
     const std::uint32_t frame = number - 1;
     if ((*frames_)[frame].scanned.load(std::memory_order_relaxed) && try_evict(frame)) return frame;

@@ -1,4 +1,5 @@
-// How many pages this thread's reads have visited, by layer: what a lookup costs, whatever the cache holds.
+// How many pages this thread's reads have visited, by layer: what a lookup costs, whatever the cache holds. Counted by
+// BufferPool::count_visits().
 #pragma once
 
 #include <cstdint>

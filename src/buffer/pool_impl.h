@@ -72,11 +72,23 @@ class BufferPool::Impl {
   static bool may_go(const Frame& frame) noexcept;
   std::uint8_t rounds_for(std::uint32_t frame, Hint hint) const noexcept;
   void remember_scanned(std::uint32_t frame, Hint hint) noexcept;
-  Status read_page(PageId id, std::byte* into, std::uint32_t* checksum, const Translation* expected);
+  Status read_page(PageId id, std::byte* into, std::uint32_t* checksum, const Translation& entry);
+  Status check_loaded(PageId id, Bytes page, std::uint32_t* checksum, const Translation& entry);
+  void admit(Translation& entry, PageId id, std::uint32_t frame, std::uint32_t checksum, Hint hint,
+             std::uint32_t pins) noexcept;
   void publish(std::uint32_t frame, const std::byte* bytes) noexcept;
   void new_frame(Translation& entry, PageId id, std::uint32_t number) noexcept;
   void mark_dirty(std::uint32_t number, std::uint64_t rec_lsn) noexcept;
   void touch(Translation& entry, std::uint64_t place, Hint hint) noexcept;
+
+  // read_ahead.cc
+  static constexpr std::size_t kReadAheadMax = 16;
+  std::size_t read_ahead_max() const noexcept;
+  std::size_t absent_run(std::span<const PageId> ids) const noexcept;
+  std::size_t latch_absent(std::span<const PageId> ids) noexcept;
+  Status read_run(std::span<const PageId> ids, std::span<const std::uint32_t> frames, MutableBytes into,
+                  std::size_t& admitted);
+  void read_ahead(std::span<const PageId> ids, AlignedBuffer& buffer);
 
   // cleaner.cc
   void start_cleaner();
@@ -105,11 +117,12 @@ class BufferPool::Impl {
   std::atomic<std::uint64_t> frames_freed_{0};  ///< rises when somebody who waits for a frame should look again
 
   // Frames that scans loaded last, to be used again by scans: a big scan turns over these, not the cache.
-  static constexpr std::size_t kScanRingMax = 32;
+  static constexpr std::size_t kScanRingMax = 128;
   std::array<std::atomic<std::uint32_t>, kScanRingMax> scan_ring_{};  // frame + 1; 0: none
   std::atomic<std::uint32_t> scan_next_{0};
   std::size_t scan_ring_count() const noexcept { return std::min<std::size_t>(kScanRingMax, frames_->count() / 8); }
 
+  std::atomic<std::uint64_t> visits_{0};
   std::atomic<std::uint64_t> loads_{0};
   std::atomic<std::uint64_t> evictions_{0};
   std::atomic<std::uint64_t> pages_cleaned_{0};

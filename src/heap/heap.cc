@@ -72,7 +72,7 @@ Status Heap::read_page(PageId id, Hint hint, FunctionRef<const char*(Bytes)> pro
 }
 
 Status Heap::read(PageId page, FunctionRef<void(const HeapPageView&)> visit, Hint hint) const {
-  ++page_visits.heap;
+  context_->pool.count_visits(page_visits.heap, 1);
   return read_page(
       page, hint, [this](Bytes bytes) { return heap_problem(bytes); },
       [&](Bytes bytes) { visit(HeapPageView(bytes)); });
@@ -95,7 +95,7 @@ Result<bool> Heap::try_read_row(Tid tid, FunctionRef<void(const HeapSlot&, const
     return damaged(tid.page, wrong);
   }
   const HeapSlot home_slot = HeapPageView(home.page()).slot(tid.slot);
-  ++page_visits.heap;
+  context_->pool.count_visits(page_visits.heap, 1);
   if (!leads_to_body(home_slot)) {
     visit(home_slot, home_slot);
     return home.validate();
@@ -110,7 +110,7 @@ Result<bool> Heap::try_read_row(Tid tid, FunctionRef<void(const HeapSlot&, const
   if (wrong == nullptr && !is_body_of(body_slot, tid)) wrong = kNotItsBody;
   if (wrong == nullptr) visit(home_slot, body_slot);
   if (!body->validate() || !home.validate()) return false;
-  ++page_visits.heap;
+  context_->pool.count_visits(page_visits.heap, 1);
   if (wrong != nullptr) return damaged(link.page, wrong);
   return true;
 }

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/function_ref.h"
 #include "buffer/buffer_pool.h"
@@ -30,6 +31,9 @@ struct HeapContext {
   Log& log;
   PageAllocator& space;
 };
+
+/// Log space for what Heap::note_free() makes dirty: a record for each level of the map.
+inline constexpr std::uint64_t kMapNoteLogBytes = log_bytes_for(kMapLevelsMax * 64);
 
 /// Where a new row goes.
 struct HeapSlotGuard {
@@ -83,7 +87,8 @@ class Heap {
   static std::uint64_t log_bytes_of_change(std::size_t content_bytes) noexcept;
 
   /// The map learns how much room the page has: after rows were removed or released. `page` stays latched: maps come
-  /// after heap pages in the order. False when the map is not in the cache: then the other one, later.
+  /// after heap pages in the order. False when the map is not in the cache: then the other one, later. The caller has
+  /// reserved kMapNoteLogBytes of log space.
   bool note_free(const ExclusiveGuard& page) const { return note_room(page.id(), page.page()); }
   /// The same, by loading what is missing. [no latch held]
   Status note_free(PageId page) const;
@@ -130,6 +135,8 @@ class Heap {
   Result<ExclusiveGuard> find_room(std::size_t content_bytes, std::span<const PageId> others) const;
   Result<ExclusiveGuard> latch_hinted(PageId hinted, bool& contended) const;
   bool note_room(PageId id, Bytes page) const;
+  void note_full(PageId id) const;
+  void set_class(ExclusiveGuard& map, unsigned index, std::uint8_t free_class) const;
   Fit fit(const ExclusiveGuard& page, std::size_t content_bytes, std::span<const PageId> others) const;
   Status collect(PageId id, std::uint8_t free_class, Candidates& found) const;
   void lower_class(PageId parent, PageId child) const;
@@ -138,6 +145,7 @@ class Heap {
   // heap_map.cc
   Status read_map(PageId id, FunctionRef<void(const MapPageView&)> visit) const;
   Result<MapState> map_state(PageId id) const;
+  Status list_from(std::uint32_t number, std::vector<PageId>& ids) const;
   Result<PageId> leaf_with_room() const;
   Status add_map_page(PageId parent, const MapState& expected) const;
   Status raise_root(const MapState& expected) const;

@@ -78,28 +78,40 @@ Result<std::uint32_t> Heap::page_count() const {
 Status Heap::pages(std::uint32_t from, FunctionRef<bool(std::uint32_t number, PageId page)> visit) const {
   std::vector<PageId> ids;
   for (std::uint32_t next = from;;) {
-    // From the root anew for each page of the map: it may have become higher meanwhile.
-    ids.clear();
-    unsigned level = kMapLevelsMax;
-    for (PageId id = root_; level > 0;) {
-      unsigned found_level = 0;
-      VG_TRY(read_map(id, [&](const MapPageView& map) {
-        ids.clear();
-        found_level = map.level();
-        const unsigned end = map.count();
-        for (unsigned i = map.index_of(next); i < end; ++i) {
-          ids.push_back(map.id(i));
-          if (found_level > 0) break;
-        }
-      }));
-      if (found_level >= level) return damaged(id, "its level is not below that of its parent");
-      if (ids.empty()) return {};
-      level = found_level;
-      id = ids.front();
-    }
+    VG_TRY(list_from(next, ids));
+    if (ids.empty()) return {};
     for (const PageId id : ids) {
       if (!visit(next++, id)) return {};
     }
+  }
+}
+
+/// From the root anew for each page of level 0: the map may have become higher meanwhile. What a page below the root
+/// is, its parent says, for life: also that it is full, if the map goes on behind it. A page that says otherwise would
+/// end a scan in silence, or send it back.
+Status Heap::list_from(std::uint32_t number, std::vector<PageId>& ids) const {
+  unsigned level = kMapLevelsMax;  // until the root has said its own
+  std::uint64_t first = 0;
+  bool goes_on = false;
+  for (PageId id = root_;;) {
+    MapState map;
+    unsigned index = 0;
+    VG_TRY(read_map(id, [&](const MapPageView& view) {
+      ids.clear();
+      map = {view.level(), view.count(), view.first(), kNoPage};
+      index = view.index_of(number);
+      const unsigned end = map.level == 0 ? map.count : std::min(map.count, index + 1);
+      for (unsigned i = index; i < end; ++i) ids.push_back(view.id(i));
+    }));
+    if (level == kMapLevelsMax) level = map.level;
+    if (map.level != level || map.first != first || (goes_on && !map.full())) {
+      return damaged(id, "it is not the part of the free-space map that its parent says");
+    }
+    if (ids.empty() || level == 0) return {};
+    goes_on = goes_on || index + 1 < map.count;
+    first += index * map_span(level);
+    --level;
+    id = ids.front();
   }
 }
 

@@ -1,7 +1,8 @@
 // Finding room for a row: the page that the thread used last, then pages that the map recommends, then a new one.
 //
 // Classes are hints. Too high: the page is looked at under its latch, and the map is corrected. Too low: the room is
-// found again when the page is noted the next time. So nobody has to keep them exact, or log them.
+// found again when the page is noted the next time. So nobody has to keep them exact, or log them; only a map page that
+// would be evicted as clean is made dirty first.
 #include <algorithm>
 #include <atomic>
 #include <optional>
@@ -17,7 +18,7 @@ namespace vaultgres {
 
 namespace {
 
-constexpr std::uint64_t kAddPageLogBytes = log_bytes_for(kPageBytes + 512);
+constexpr std::uint64_t kAddPageLogBytes = log_bytes_for(kPageBytes + 512) + kMapNoteLogBytes;
 /// Rounds in which the map's recommendations were all wrong, before a page is added instead.
 constexpr unsigned kRoundsMax = 3;
 /// Map pages below one page that are searched for a recommendation, before a page is added instead.
@@ -62,10 +63,14 @@ Result<ExclusiveGuard> Heap::latch_hinted(PageId hinted, bool& contended) const 
 Result<ExclusiveGuard> Heap::find_room(std::size_t content_bytes, std::span<const PageId> others) const {
   LastPage& last = last_page(*context_, object_);
   const std::uint8_t free_class = map_class_for(std::max(content_bytes, kHeapCapacityMin));
-  const auto fits = [&](const ExclusiveGuard& page) {
+  // A page that does not fit is given up before the map learns of it.
+  const auto fits = [&](ExclusiveGuard& page) {
     const Fit fitting = fit(page, content_bytes, others);
     if (fitting == Fit::kYes) last.page = page.id();
-    if (fitting == Fit::kNo) note_free(page);
+    if (fitting != Fit::kNo) return fitting;
+    const PageId id = page.id();
+    page.release();
+    note_full(id);
     return fitting;
   };
   bool contended = false;
@@ -134,13 +139,15 @@ Status Heap::collect(PageId id, std::uint8_t free_class, Candidates& found) cons
 /// What a map page says about one below it becomes what that one says itself. Under both latches, so that a class
 /// that is raised below afterwards is raised above afterwards, too.
 void Heap::lower_class(PageId parent, PageId child) const {
+  LogSpace log_space(context_->log);
+  if (!log_space.reserve(kMapNoteLogBytes)) return;
   auto above = context_->pool.try_exclusive(parent);
   if (!above || map_problem(above->page()) != nullptr) return;
   auto below = context_->pool.try_shared(child);
   if (!below || map_problem(below->page()) != nullptr) return;
   const unsigned index = MapPageView(above->page()).index_of(MapPageView(below->page()).first());
   if (index == kMapEntriesMax || MapPageView(above->page()).id(index) != child) return;
-  set_free_class(above->unlogged_bytes(), index, MapPageView(below->page()).best_class());
+  set_class(*above, index, MapPageView(below->page()).best_class());
 }
 
 void Heap::raise_class(PageId parent, std::uint32_t number, std::uint8_t free_class) const {
@@ -148,7 +155,29 @@ void Heap::raise_class(PageId parent, std::uint32_t number, std::uint8_t free_cl
   if (!above || map_problem(above->page()) != nullptr) return;
   const unsigned index = MapPageView(above->page()).index_of(number);
   if (index == kMapEntriesMax || MapPageView(above->page()).free_class(index) >= free_class) return;
-  set_free_class(above->unlogged_bytes(), index, free_class);
+  set_class(*above, index, free_class);
+}
+
+/// A class says nothing that a record would have to say. But a clean page loses it when it is evicted: such a page gets
+/// a record that changes nothing, and is dirty from then on, by the rules of any change.
+void Heap::set_class(ExclusiveGuard& map, unsigned index, std::uint8_t free_class) const {
+  if (MapPageView(map.page()).free_class(index) == free_class) return;
+  if (!context_->pool.will_be_written(map)) {
+    MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
+    PayloadBuffer payload;
+    encode_map_truncate(payload, MapPageView(map.page()).count());
+    mini.add(map, PageOp::kMapTruncate, payload.bytes());
+    mini.commit();
+  }
+  set_free_class(map.unlogged_bytes(), index, free_class);
+}
+
+/// What somebody has found out who looked for room. Without log space, nobody learns of it. [no latch held]
+void Heap::note_full(PageId id) const {
+  LogSpace log_space(context_->log);
+  if (!log_space.reserve(kMapNoteLogBytes)) return;
+  const auto page = context_->pool.shared_if_resident(id);
+  if (page && heap_problem(page->page()) == nullptr) note_room(id, page->page());
 }
 
 bool Heap::note_room(PageId id, Bytes page) const {
@@ -180,7 +209,7 @@ bool Heap::note_room(PageId id, Bytes page) const {
     const MapPageView map_view(leaf->page());
     const unsigned index = map_view.index_of(number);
     if (map_view.level() != 0 || index == kMapEntriesMax || map_view.id(index) != id) return true;
-    set_free_class(leaf->unlogged_bytes(), index, free_class);
+    set_class(*leaf, index, free_class);
   }
   for (unsigned above = depth - 1; above > 0; --above) raise_class(path[above - 1], number, free_class);
   return true;
@@ -206,6 +235,8 @@ Status Heap::note_free(PageId page) const {
     level = found_level;
     id = below;
   }
+  LogSpace log_space(context_->log);
+  VG_TRY(log_space.reserve(kMapNoteLogBytes));
   VG_ASSIGN(const SharedGuard guard, context_->pool.shared(page, hint_));
   if (heap_problem(guard.page()) == nullptr) note_room(page, guard.page());
   return {};

@@ -176,10 +176,16 @@ Status append_epoch_record(Log& log, const LogAnalysis& analysis) {
 namespace {
 
 /// Redoes one record on one of its pages: all of its operations on it, in order.
-Status redo_page(const RecordView& record, const LogRecord& where, PageId id, const RedoTable& redo, BufferPool& pool) {
+Status redo_page(const RecordView& record, const LogRecord& where, PageId id, const RedoTable& redo, BufferPool& pool,
+                 std::map<PageId, ObjectId>& with_ghosts) {
   VG_ASSIGN(BufferPool::RedoPage page, pool.exclusive_for_redo(id));
   const bool newer = Lsn{page_header(page.guard.page()).lsn.get()} < where.lsn;
   bool absent = page.absent;
+  bool carried = false;
+  const auto failed = [&](const Status& status) {
+    return status.error().with_context("redo of the log record at position " + std::to_string(raw(where.address)) +
+                                       " on page " + std::to_string(raw(id)));
+  };
   for (const RecordPage& part : record.pages()) {
     if (part.page != id) continue;
     const RedoTable::Entry& entry = redo.find(static_cast<std::uint8_t>(part.op));
@@ -189,13 +195,20 @@ Status redo_page(const RecordView& record, const LogRecord& where, PageId id, co
     if (absent && !entry.initialises) continue;  // a later record carries the page whole, or nobody needs it
     absent = false;
     if (!newer) continue;
-    if (Status applied = entry.apply(page.guard.unlogged_bytes(), part.payload); !applied) {
-      return applied.error().with_context("redo of the log record at position " + std::to_string(raw(where.address)) +
-                                          " on page " + std::to_string(raw(id)));
-    }
+    carried = carried || entry.initialises;
+    if (Status applied = entry.apply(page.guard.unlogged_bytes(), part.payload); !applied) return failed(applied);
   }
   if (absent) return {};
+  if (carried) {
+    if (Status sound = pool.check_redone(page.guard); !sound) return failed(sound);
+  }
   pool.mark_redone(page.guard, where.address, newer ? std::optional<Lsn>(where.lsn) : std::nullopt);
+  const HeapPageView heap_page(page.guard.page());
+  if (heap_page.plausible() && heap_page.ghosts() > 0) {
+    with_ghosts[id] = heap_page.object();
+  } else if (!with_ghosts.empty()) {
+    with_ghosts.erase(id);
+  }
   return {};
 }
 
@@ -209,7 +222,8 @@ Result<LogReader> open_old_log(FileSystem& files, const std::string& log_directo
 }
 
 Status redo_log(FileSystem& files, const std::string& log_directory, const SuperblockStore& superblocks,
-                const LogAnalysis& analysis, const RedoTable& redo, BufferPool& pool) {
+                const LogAnalysis& analysis, const RedoTable& redo, BufferPool& pool,
+                std::map<PageId, ObjectId>& with_ghosts) {
   if (analysis.old_epochs.empty()) return {};
   VG_ASSIGN(LogReader reader, open_old_log(files, log_directory, superblocks, analysis));
   std::vector<PageId> seen;
@@ -221,7 +235,7 @@ Status redo_log(FileSystem& files, const std::string& log_directory, const Super
     for (const RecordPage& part : view.pages()) {
       if (std::find(seen.begin(), seen.end(), part.page) != seen.end()) continue;
       seen.push_back(part.page);
-      VG_TRY(redo_page(view, *record, part.page, redo, pool));
+      VG_TRY(redo_page(view, *record, part.page, redo, pool, with_ghosts));
     }
   }
 }

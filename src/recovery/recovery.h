@@ -14,6 +14,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -42,9 +43,12 @@ Result<LogAnalysis> analyse_log(FileSystem& files, const std::string& log_direct
 /// The new epoch's first record: names the epoch before and where that ended. Appended before anything else.
 Status append_epoch_record(Log& log, const LogAnalysis& analysis);
 
-/// Step 6. Absent pages that are allocated in the end are damage: found by whoever needs them.
+/// Step 6. Absent pages that are allocated in the end are damage: found by whoever needs them. `with_ghosts` becomes
+/// the heap pages, of those that the log names, that end with ghosts on them: whoever was to remove these died with the
+/// process.
 Status redo_log(FileSystem& files, const std::string& log_directory, const SuperblockStore& superblocks,
-                const LogAnalysis& analysis, const RedoTable& redo, BufferPool& pool);
+                const LogAnalysis& analysis, const RedoTable& redo, BufferPool& pool,
+                std::map<PageId, ObjectId>& with_ghosts);
 
 /// Reads records of the old epochs, for undo.
 Result<LogReader> open_old_log(FileSystem& files, const std::string& log_directory, const SuperblockStore& superblocks,

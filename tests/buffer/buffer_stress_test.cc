@@ -27,9 +27,10 @@ TEST(BufferStress, NobodyBelievesATornPageAndNoChangeIsLost) {
   for (unsigned t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       TestRandom random(t + 1);
+      AlignedBuffer read_ahead;
       for (std::uint64_t i = 0; i < scaled(6000); ++i) {
         const PageId id{static_cast<std::uint32_t>(random.zipf(kPages))};
-        switch (random.uniform(6)) {
+        switch (random.uniform(7)) {
           case 0: {  // by latch
             auto guard = world.pool().exclusive(id, Hint::kNormal);
             if (!guard) {
@@ -60,6 +61,11 @@ TEST(BufferStress, NobodyBelievesATornPageAndNoChangeIsLost) {
             } else if (!is_whole(guard->page())) {
               torn.fetch_add(1);
             }
+            break;
+          }
+          case 3: {  // as a scan does
+            const std::vector<PageId> run = {id, PageId{raw(id) + 1}, PageId{raw(id) + 2}, PageId{raw(id) + 3}};
+            world.pool().read_ahead(run, read_ahead);
             break;
           }
           default: {

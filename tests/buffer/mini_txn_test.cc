@@ -106,5 +106,21 @@ TEST_F(MiniTxnTest, UnloggedBytesDoNotMakeAPageDirty) {
   EXPECT_EQ(world_.pool().stats().frames_dirty, 0u);
 }
 
+// Whether they go to the disk with something else, their writer can ask.
+TEST_F(MiniTxnTest, APageSaysWhetherItWillBeWritten) {
+  ExclusiveGuard page = latch(1);
+  EXPECT_FALSE(world_.pool().will_be_written(page));
+  {
+    MiniTxn mini(world_.pool(), world_.log(), RecordKind::kSystem);
+    mini.add(page, kFill, bytes_of(10));
+    mini.commit();
+  }
+  EXPECT_TRUE(world_.pool().will_be_written(page));
+  page.release();
+  ASSERT_TRUE(world_.pool().flush_all());
+  page = latch(1);
+  EXPECT_FALSE(world_.pool().will_be_written(page));
+}
+
 }  // namespace
 }  // namespace vaultgres

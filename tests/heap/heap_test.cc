@@ -123,6 +123,101 @@ TEST(Heap, FreedRoomIsUsedAgain) {
   space.check(heap);
 }
 
+// Goal: the map remembers room that was noted while its page was clean, when it has been evicted since.
+TEST(Heap, RoomThatWasNotedIsRemembered) {
+  TableSpace space;
+  Heap heap = space.create_table(kTable);
+  std::vector<Tid> rows;
+  for (int i = 0; i < 400; ++i) rows.push_back(space.insert(heap, std::string(kInlineRowBytesMax, 'x')));
+  const std::uint32_t pages = must(heap.page_count());
+  must(space.pool->flush_all());
+  for (const Tid tid : rows) space.remove(heap, tid);
+  space.expect_redo_gives_the_same();
+  const PageId root = heap.root();
+  space.reopen();
+  heap = space.table(kTable, root);
+  for (int i = 0; i < 400; ++i) space.insert(heap, std::string(kInlineRowBytesMax, 'y'));
+  EXPECT_EQ(must(heap.page_count()), pages);
+  space.check(heap);
+}
+
+// Goal: a page of the map that is sound by itself and says something else than the rest of the map is an error of the
+// enumeration that meets it, and no end of it. Method: each page of a map of two levels gets another image.
+TEST(Heap, AMapThatContradictsItselfIsDamage) {
+  TableSpace space(1024);
+  const Heap heap = space.create_table(kTable);
+  const std::uint32_t wanted = kMapEntriesMax + 5;
+  for (std::uint32_t i = 0; i < wanted; ++i) {
+    must(heap.append_page([](MutableBytes image, std::uint32_t number) { build_heap_page(image, kTable, number); }));
+  }
+  std::array<PageId, 2> leaves;
+  {
+    const SharedGuard root = must(space.pool->shared(heap.root(), Hint::kNormal));
+    ASSERT_EQ(MapPageView(root.page()).count(), 2u);
+    for (unsigned i = 0; i < 2; ++i) leaves[i] = MapPageView(root.page()).id(i);
+  }
+  const auto replace = [&](PageId id, const TestPage& image) {
+    LogSpace log_space(*space.log);
+    must(log_space.reserve(log_bytes_for(kPageBytes + 512)));
+    ExclusiveGuard page = must(space.pool->exclusive(id, Hint::kNormal));
+    PayloadBuffer payload;
+    encode_page_image(payload, Bytes(image.bytes()));
+    space.commit({{&page, PageOp::kImage, &payload}});
+  };
+  const auto enumerate = [&](std::uint32_t from) -> std::string {
+    std::uint32_t count = 0;
+    const Status done = heap.pages(from, [&](std::uint32_t, PageId) { return ++count <= wanted; });
+    if (done) return std::to_string(count) + " pages";
+    return done.error().code() == ErrorCode::kCorruption ? "damage" : std::string(done.error().message());
+  };
+  /// `from`: from where on an enumeration meets the page.
+  const auto expect_damage = [&](const char* what, PageId id, std::uint32_t from, auto change) {
+    TestPage before;
+    {
+      const SharedGuard page = must(space.pool->shared(id, Hint::kNormal));
+      std::memcpy(before.bytes().data(), page.page().data(), kPageBytes);
+    }
+    TestPage image = before;
+    change(image.bytes());
+    ASSERT_EQ(text_of(verify_map_page(image.bytes())), "ok") << what << ": would be found at load";
+    replace(id, image);
+    EXPECT_EQ(enumerate(from), "damage") << what;
+    replace(id, before);
+    ASSERT_EQ(enumerate(0), std::to_string(wanted) + " pages");
+  };
+  const auto header = [](MutableBytes page) -> MapHeader& {
+    return *reinterpret_cast<MapHeader*>(page.data() + kPageHeaderBytes);
+  };
+  const auto truncate = [](MutableBytes page, unsigned keep) {
+    PayloadBuffer payload;
+    encode_map_truncate(payload, keep);
+    RedoTable ops;
+    register_map_page_ops(ops);
+    must(ops.find(raw(PageOp::kMapTruncate)).apply(page, payload.bytes()));
+  };
+  for (const unsigned keep : {0u, 1u, kMapEntriesMax - 1}) {
+    expect_damage("a first part as it once was", leaves[0], 0, [&](MutableBytes page) { truncate(page, keep); });
+    expect_damage("met behind what it lists", leaves[0], keep, [&](MutableBytes page) { truncate(page, keep); });
+  }
+  for (const std::uint32_t first : {1u, kMapEntriesMax, UINT32_MAX}) {
+    expect_damage("a first part of something else", leaves[0], 0,
+                  [&](MutableBytes page) { header(page).first.set(first); });
+  }
+  for (const std::uint32_t first : {0u, kMapEntriesMax - 1, kMapEntriesMax + 1, 2 * kMapEntriesMax}) {
+    expect_damage("a last part of something else", leaves[1], 0,
+                  [&](MutableBytes page) { header(page).first.set(first); });
+  }
+  for (const PageId leaf : leaves) {
+    expect_damage("another level", leaf, 0, [&](MutableBytes page) { header(page).level.set(1); });
+  }
+  expect_damage("a root whose parts are exchanged", heap.root(), 0, [&](MutableBytes page) {
+    for (unsigned i = 0; i < 2; ++i) store_little(page.data() + kMapIdsOffset + 4 * i, raw(leaves[1 - i]));
+  });
+  expect_damage("a root in a circle", heap.root(), 0,
+                [&](MutableBytes page) { store_little(page.data() + kMapIdsOffset, raw(heap.root())); });
+  expect_damage("a root that is too high", heap.root(), 0, [&](MutableBytes page) { header(page).level.set(2); });
+}
+
 // Goal: the map grows by levels, numbers and pages stay where they are, room is found below upper levels, and all
 // of it can be freed. (With pages of 8 KiB the second level begins at 13 MiB, with 1 KiB the third at 38 MiB.)
 TEST(Heap, MapOfSeveralLevels) {
@@ -272,6 +367,7 @@ TEST(Heap, FreeSpillsOverflowFirst) {
 TEST(Heap, FullDisk) {
   TableSpace space;
   const Heap heap = space.create_table(kTable);
+  must(space.log->prepare_spare());
   space.disk.limit_space(space.disk.used_bytes() + (std::uint64_t{40} << 10));
   std::vector<Tid> rows;
   Result<HeapSlotGuard> place = HeapSlotGuard{};
