@@ -241,7 +241,9 @@ Status PageAllocator::Impl::grow(unsigned pages) {
   }
   const std::uint32_t wanted = std::clamp(from / 8, kGrowthPagesMin, kGrowthPagesMax);
 
-  // Everything that can be missing is had before anything changes.
+  // Everything that can be missing is had before anything changes. The room that the log needs to go on is not for
+  // pages: see src/wal/README.md, "A full disk".
+  VG_TRY(log_.prepare_spare());
   LogSpace log_space(log_);
   FrameTicket frames;
   if (new_group) {

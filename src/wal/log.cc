@@ -391,14 +391,14 @@ Log::Log(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Log::~Log() = default;
 
 Result<std::unique_ptr<Log>> Log::open(FileSystem& files, std::string directory, const DatabaseId& database,
-                                       const LogEpoch& epoch, Lsn keep_from, const LogOptions& options,
-                                       Poison& poison) {
+                                       const LogEpoch& epoch, Lsn keep_from, const LogOptions& options, Poison& poison,
+                                       Lsn keep_to) {
   VG_CHECK(options.segment_bytes % kLogBlockBytes == 0 && options.segment_bytes >= 4 * kLogBlockBytes,
            "a log segment is a whole number of blocks, at least 4");
   VG_CHECK(raw(epoch.first) % options.segment_bytes == 0, "an epoch starts at the start of a segment");
   VG_ASSIGN(AlignedBuffer memory, AlignedBuffer::make(options.buffer_bytes));
   auto impl = std::make_unique<Impl>(files, std::move(directory), database, epoch, options, poison, std::move(memory));
-  VG_TRY(impl->segments.open(raw(epoch.first), raw(keep_from)));
+  VG_TRY(impl->segments.open(raw(epoch.first), raw(keep_from), raw(keep_to == kNoLsn ? epoch.first : keep_to)));
   impl->start();
   return std::unique_ptr<Log>(new Log(std::move(impl)));
 }
@@ -434,8 +434,14 @@ void Log::unreserve(std::uint64_t bytes) noexcept {
 void Log::refuse_changes() noexcept {
   impl_->refuse_changes();
 }
+Status Log::prepare_spare() {
+  return impl_->segments.prepare_spare();
+}
 Status Log::recycle(Lsn below) {
   return impl_->recycle(raw(below));
+}
+bool Log::can_recycle(Lsn below) const {
+  return impl_->segments.can_recycle(raw(below));
 }
 Status Log::read(Lsn address, std::vector<std::byte>& record) {
   return impl_->read(raw(address), record);

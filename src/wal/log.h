@@ -39,11 +39,11 @@ struct LogEpoch {
 /// All calls are thread-safe.
 class Log {
  public:
-  /// Starts appending at `epoch.first` (empty so far). `directory` exists. Recycles or removes segment
-  /// files that lie wholly below `keep_from` and any beyond the new end. Starts the flusher thread.
+  /// Starts appending at `epoch.first` (empty so far). `directory` exists. Removes the segment files that hold nothing
+  /// of the old log from `keep_from` to `keep_to` (kNoLsn: to the epoch's start). Starts the flusher thread.
   static Result<std::unique_ptr<Log>> open(FileSystem& files, std::string directory, const DatabaseId& database,
                                            const LogEpoch& epoch, Lsn keep_from, const LogOptions& options,
-                                           Poison& poison);
+                                           Poison& poison, Lsn keep_to = kNoLsn);
   ~Log();  ///< joins the flusher; does not flush
 
   /// Position at which the next record could start at the earliest. Monotone.
@@ -73,11 +73,16 @@ class Log {
   /// holds no latch.
   Status reserve(std::uint64_t bytes);
   void unreserve(std::uint64_t bytes) noexcept;
+  /// From now on there is a segment besides the one in use, so that on a full disk recycle() is enough for reserve() to
+  /// succeed again. Asked before other files take disk space; kNoSpace: then they must not. The caller holds no latch.
+  Status prepare_spare();
   /// From now on reserve() answers kReadOnly. No change of the database gets past that.
   void refuse_changes() noexcept;
 
   /// Segments that lie wholly below `below` may be reused from now on.
   Status recycle(Lsn below);
+  /// Whether there are any.
+  bool can_recycle(Lsn below) const;
 
   /// Reads one record that was appended since open or lies at or above keep_from of this epoch, for
   /// rollback. Flushes up to its end when it must. `record` gets the whole record, header included.

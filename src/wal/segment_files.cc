@@ -23,20 +23,24 @@ Status SegmentFiles::poisoning(Status status) {
   return status;
 }
 
-Status SegmentFiles::open(std::uint64_t first, std::uint64_t keep_from) {
+Status SegmentFiles::open(std::uint64_t first, std::uint64_t keep_from, std::uint64_t keep_to) {
   VG_ASSIGN(const std::vector<std::string> names, files_.list(directory_));
   for (const std::string& name : names) {
     std::uint64_t number = 0;
     if (!parse_segment_name(name, &number)) continue;
-    // A file from before may be half made: it is never reused, so it goes when it is not needed.
-    const bool needed = number >= keep_from / segment_bytes_ && number < first / segment_bytes_;
+    // A file from before may be half made: it is never reused, so it goes when it is not needed. On a full disk the
+    // new segment takes the room of one.
+    const bool needed =
+        number >= keep_from / segment_bytes_ && number < (keep_to + segment_bytes_ - 1) / segment_bytes_;
     if (needed) {
       segments_.emplace(number, nullptr);
     } else {
       VG_TRY(files_.remove(path(number)));
     }
   }
+  first_ = first / segment_bytes_;
   prepared_end_.store(first, std::memory_order_seq_cst);
+  free_.reserve(kFreeMax + 1);
   return prepare_up_to(first + segment_bytes_);
 }
 
@@ -48,14 +52,27 @@ Status SegmentFiles::prepare_up_to(std::uint64_t position) {
 Status SegmentFiles::prepare(FunctionRef<bool()> enough, FunctionRef<bool()> enough_without) {
   const std::lock_guard lock(prepare_mutex_);
   const std::uint64_t before = prepared_end();
+  const std::size_t waiting = free_.size();
   while (!enough()) {
     VG_TRY(poison_.check());
     Status prepared = prepare_next();
     if (prepared) continue;
-    while (prepared_end() > before && give_back_last(enough_without)) {
+    while (prepared_end() > before && give_back_last(enough_without, waiting)) {
     }
     return prepared;
   }
+  return {};
+}
+
+Status SegmentFiles::prepare_spare() {
+  if (has_spare_.load(std::memory_order_relaxed)) return {};
+  const std::lock_guard lock(prepare_mutex_);
+  const auto made = [&] {
+    const std::lock_guard map_lock(map_mutex_);
+    return free_.size() + static_cast<std::size_t>(std::distance(segments_.lower_bound(first_), segments_.end()));
+  };
+  if (made() < 2) VG_TRY(prepare_next());
+  has_spare_.store(true, std::memory_order_relaxed);
   return {};
 }
 
@@ -77,10 +94,16 @@ Status SegmentFiles::prepare_next() {
 
 /// Its bytes were written and synced in its former life; its old blocks fail the check at their new position.
 Result<SegmentFiles::FilePointer> SegmentFiles::reuse(std::uint64_t number) {
-  VG_TRY(poisoning(files_.rename(path(free_.back()), path(number))));
-  free_.pop_back();
-  VG_ASSIGN(std::unique_ptr<File> file, files_.open(path(number), OpenMode::kReadWrite));
-  return FilePointer(std::move(file));
+  // One that was given back has the name already: another that took it would replace that file.
+  auto file = std::find(free_.begin(), free_.end(), number);
+  if (file == free_.end()) {
+    file = std::prev(free_.end());
+    VG_TRY(poisoning(files_.rename(path(*file), path(number))));
+    *file = number;
+  }
+  VG_ASSIGN(std::unique_ptr<File> opened, files_.open(path(number), OpenMode::kReadWrite));
+  free_.erase(file);
+  return FilePointer(std::move(opened));
 }
 
 Result<SegmentFiles::FilePointer> SegmentFiles::create(std::uint64_t number) {
@@ -114,8 +137,8 @@ Status SegmentFiles::fill_with_zeros(File& file) {
   return {};
 }
 
-/// False, and nothing changed: somebody came to rely on it.
-bool SegmentFiles::give_back_last(FunctionRef<bool()> enough_without) {
+/// False, and nothing changed: somebody came to rely on it. As many files as were `waiting` for reuse wait again.
+bool SegmentFiles::give_back_last(FunctionRef<bool()> enough_without, std::size_t waiting) {
   const std::uint64_t end = prepared_end();
   const std::uint64_t number = end / segment_bytes_ - 1;
   // Down first, then the question; a reservation is made first and looks at prepared_end() then. One of the two sees
@@ -129,7 +152,9 @@ bool SegmentFiles::give_back_last(FunctionRef<bool()> enough_without) {
     const std::lock_guard lock(map_mutex_);
     segments_.erase(number);
   }
-  return files_.remove(path(number)).has_value();
+  if (free_.size() == waiting) return files_.remove(path(number)).has_value();
+  free_.push_back(number);
+  return true;
 }
 
 SegmentFiles::FilePointer SegmentFiles::find(std::uint64_t number) {
@@ -191,13 +216,18 @@ Status SegmentFiles::recycle(std::uint64_t below) {
       number = lowest->first;
       segments_.erase(lowest);
     }
-    if (free_.size() < kFreeMax) {
+    if (number >= first_ && free_.size() < kFreeMax) {
       free_.push_back(number);
     } else {
       result = files_.remove(path(number));
     }
   }
   return result;
+}
+
+bool SegmentFiles::can_recycle(std::uint64_t below) {
+  const std::lock_guard lock(map_mutex_);
+  return !segments_.empty() && (segments_.begin()->first + 1) * segment_bytes_ <= below;
 }
 
 }  // namespace vaultgres

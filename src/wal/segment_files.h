@@ -24,9 +24,9 @@ class SegmentFiles {
   SegmentFiles(FileSystem& files, std::string directory, std::size_t segment_bytes, Poison& poison) noexcept
       : files_(files), directory_(std::move(directory)), segment_bytes_(segment_bytes), poison_(poison) {}
 
-  /// Removes the files wholly below `keep_from` and those at or above `first`, where the log goes on, and
-  /// prepares the segment of `first`.
-  Status open(std::uint64_t first, std::uint64_t keep_from);
+  /// Removes the files that hold nothing of [keep_from, keep_to), the log from before that is still needed, and
+  /// prepares the segment of `first`, where the log goes on.
+  Status open(std::uint64_t first, std::uint64_t keep_from, std::uint64_t keep_to);
 
   std::size_t segment_bytes() const noexcept { return segment_bytes_; }
   /// Everything below is prepared: a block in it can be relied on once it is written and synced.
@@ -38,6 +38,9 @@ class SegmentFiles {
   Status prepare(FunctionRef<bool()> enough, FunctionRef<bool()> enough_without);
   /// Until prepared_end() >= position.
   Status prepare_up_to(std::uint64_t position);
+  /// Two segments of this log exist from now on, in use or waiting for it: README.md, "A full disk". kNoSpace: there is
+  /// no room for the second.
+  Status prepare_spare();
 
   /// Blocks of prepared segments, across segment boundaries.
   Status write(std::uint64_t position, Bytes bytes);
@@ -49,6 +52,8 @@ class SegmentFiles {
   void finish(std::uint64_t position) noexcept;
   /// The segments wholly below `below` are kept for reuse, or removed.
   Status recycle(std::uint64_t below);
+  /// Whether there are any.
+  bool can_recycle(std::uint64_t below);
 
   std::string path(std::uint64_t number) const;
 
@@ -59,7 +64,7 @@ class SegmentFiles {
   Result<FilePointer> reuse(std::uint64_t number);
   Result<FilePointer> create(std::uint64_t number);
   Status fill_with_zeros(File& file);
-  bool give_back_last(FunctionRef<bool()> enough_without);
+  bool give_back_last(FunctionRef<bool()> enough_without, std::size_t waiting);
   FilePointer find(std::uint64_t number);
   /// A failure that is not a lack of space makes the state of the disk unknown.
   Status poisoning(Status status);
@@ -71,7 +76,9 @@ class SegmentFiles {
   std::atomic<std::uint64_t> prepared_end_{0};  // changes under prepare_mutex_
 
   std::mutex prepare_mutex_;         // held while segments are made, renamed and removed
-  std::vector<std::uint64_t> free_;  // files that wait for reuse
+  std::vector<std::uint64_t> free_;  // files that wait for reuse, all made since open
+  std::uint64_t first_ = 0;          // number of the first segment made since open
+  std::atomic<bool> has_spare_{false};
 
   std::mutex map_mutex_;                           // never held during I/O
   std::map<std::uint64_t, FilePointer> segments_;  // by number; null: closed

@@ -364,6 +364,115 @@ TEST(Log, RecycledSegmentsServeAFullDisk) {
   EXPECT_FALSE(test.poison.is_set());
 }
 
+/// Records of `bytes` bytes, each synced, until there is no log space for one: how many.
+int fill_log(TestLog& test, TestRandom& random, std::size_t bytes) {
+  for (int count = 0;; ++count) {
+    LogSpace space(*test.log);
+    if (Status reserved = space.reserve(bytes + bytes / 64 + 512); !reserved) {
+      EXPECT_EQ(reserved.error().code(), ErrorCode::kNoSpace) << reserved.error().message();
+      return count;
+    }
+    const KeptRecord kept = test.append(test_record(random, bytes, 1));
+    if (Status flushed = test.log->flush(kept.lsn); !flushed) {
+      ADD_FAILURE() << flushed.error().message();
+      return count;
+    }
+  }
+}
+
+TEST(Log, ASpareSegmentIsEnoughToGoOnForEverOnAFullDisk) {
+  const auto disk = test_disk();
+  TestLog test(*disk, kSmall);
+  TestRandom random;
+  ASSERT_TRUE(test.log->prepare_spare());
+  ASSERT_TRUE(test.log->prepare_spare());
+  EXPECT_EQ(disk->list(kTestDirectory)->size(), 2u);
+  disk->limit_space(disk->used_bytes());
+  for (int round = 0; round < 30; ++round) {
+    const std::size_t bytes = random.between(100, 3 * kTestSegment / 8);
+    const int appended = fill_log(test, random, bytes);
+    EXPECT_GE((static_cast<std::size_t>(appended) + 1) * (bytes + bytes / 64 + 512 + kLogBlockBytes), kTestSegment / 2)
+        << "round " << round;
+    EXPECT_TRUE(test.log->can_recycle(test.log->durable())) << "round " << round;
+    ASSERT_TRUE(test.log->recycle(test.log->durable()));
+    EXPECT_FALSE(test.log->can_recycle(test.log->durable()));
+    EXPECT_EQ(disk->list(kTestDirectory)->size(), 2u);
+    disk->limit_space(disk->used_bytes());  // whatever is given back, somebody else takes
+  }
+  EXPECT_FALSE(test.poison.is_set());
+}
+
+TEST(Log, WhatWaitsForReuseStaysWhenAReservationFails) {
+  const auto disk = test_disk();
+  TestLog test(*disk, kSmall);
+  TestRandom random;
+  ASSERT_TRUE(test.log->reserve(2 * kTestSegment));
+  KeptRecord last;
+  for (int i = 0; i < 12; ++i) last = test.append(test_record(random, 20000, 1));
+  ASSERT_TRUE(test.log->flush(last.lsn));
+  test.log->unreserve(2 * kTestSegment);
+  ASSERT_TRUE(test.log->recycle(test.log->durable()));
+  for (int i = 0; i < 3; ++i) {
+    disk->limit_space(disk->used_bytes());
+    ASSERT_FALSE(test.log->reserve(20 * kTestSegment));
+  }
+  disk->limit_space(disk->used_bytes());
+  ASSERT_TRUE(test.log->reserve(2 * kTestSegment));
+  EXPECT_FALSE(test.poison.is_set());
+}
+
+TEST(Log, ASegmentThatWasGivenBackIsNotReplacedByAnother) {
+  const auto disk = test_disk();
+  TestLog test(*disk, kSmall);
+  TestRandom random;
+  std::vector<KeptRecord> written;
+  const auto write_up_to = [&](std::uint64_t position) {
+    while (raw(test.log->end()) < position) {
+      LogSpace space(*test.log);
+      ASSERT_TRUE(space.reserve(8000));
+      written.push_back(test.append(test_record(random, 5000, 1)));
+      ASSERT_TRUE(test.log->flush(written.back().lsn));
+    }
+  };
+  const std::uint64_t first = raw(test.log->end()) / kTestSegment;
+  ASSERT_NO_FATAL_FAILURE(write_up_to((first + 3) * kTestSegment + 1));
+  ASSERT_TRUE(test.log->recycle(Lsn{(first + 2) * kTestSegment}));  // two wait for reuse, and one is about to
+  disk->limit_space(disk->used_bytes());
+  ASSERT_FALSE(
+      test.log->reserve(4 * kTestSegment));  // both are taken and given back: they have their new names already
+  ASSERT_TRUE(test.log->recycle(test.log->durable()));
+  written.clear();
+  ASSERT_NO_FATAL_FAILURE(write_up_to((first + 5) * kTestSegment + 30000));
+  for (const KeptRecord& kept : written) {
+    std::vector<std::byte> bytes;
+    ASSERT_TRUE(test.log->read(kept.address, bytes));
+    ASSERT_EQ(bytes, kept.bytes);
+  }
+}
+
+TEST(Log, FilesFromBeforeAreNeverReused) {
+  const auto disk = test_disk();
+  {  // of a process that was killed: two segments with records, and one that it was making
+    TestLog before(*disk, kSmall);
+    ASSERT_TRUE(before.log->reserve(kTestSegment));
+    auto half_made = disk->open(kTestDirectory + "/" + segment_name(3), OpenMode::kCreate);
+    ASSERT_TRUE(half_made);
+    ASSERT_TRUE((*half_made)->write(0, std::vector<std::byte>(kLogBlockBytes)));
+  }
+  disk->settle();
+  TestLog test(*disk, kSmall, test_epoch(2, Lsn{4 * kTestSegment}), test_epoch(1, Lsn{kTestSegment}),
+               Lsn{kTestSegment});
+  ASSERT_TRUE(test.log->recycle(Lsn{4 * kTestSegment}));
+  ASSERT_TRUE(test.log->reserve(6 * kTestSegment));
+  const std::vector<std::string> names = *disk->list(kTestDirectory);
+  for (const std::string& name : names) {
+    EXPECT_GE(name, segment_name(4));
+    auto file = disk->open(kTestDirectory + "/" + name, OpenMode::kReadOnly);
+    ASSERT_TRUE(file);
+    EXPECT_EQ(*(*file)->size(), kTestSegment) << name;
+  }
+}
+
 /// Threads that commit until the log is poisoned; nobody may hang, nothing that was acknowledged may be missing.
 void fail_while_committing(IoCall call, int os_error, std::uint64_t at) {
   const auto disk = test_disk();
