@@ -28,7 +28,7 @@ namespace vaultgres {
 
 /// A transaction over any number of objects. Uncommitted changes are seen by nobody else; destruction
 /// without commit() rolls back. One thread at a time. Must not outlive a closed database usefully: its calls
-/// then return kClosed, and what it did is rolled back.
+/// then return kClosed, and what it did is rolled back. One that was moved from is one that has ended.
 class Transaction {
  public:
   struct State;  ///< internal
@@ -90,7 +90,8 @@ struct DatabaseStats {
   std::uint64_t cache_pages = 0;
   std::uint64_t cache_pages_free = 0;
   std::uint64_t cache_pages_dirty = 0;
-  std::uint64_t page_loads = 0;
+  std::uint64_t page_visits = 0;  ///< pages that reads have looked at, counted by the thousand in each thread
+  std::uint64_t page_loads = 0;   ///< pages read from disk for whomever: for reads, those are the misses
   std::uint64_t page_evictions = 0;
   std::uint64_t pages_written = 0;
   std::uint64_t write_batches = 0;
@@ -106,6 +107,7 @@ namespace internal {
 Database make_database(std::shared_ptr<Core> core);
 }
 
+/// One that was moved from is a closed one.
 class Database {
  public:
   /// Opens, recovers after a crash, and creates if Options say so.
@@ -121,6 +123,8 @@ class Database {
   Status close();
 
   Result<Map> create_map(std::string_view name);
+  /// Fills a new map with sorted entries; it has its name when the load is finished.
+  Result<MapLoad> load_map(std::string_view name);
   Result<Map> open_map(std::string_view name);
   Result<Map> open_or_create_map(std::string_view name);
   /// kConflict while transactions that wrote to it are open (after Options::lock_timeout). Its pages are

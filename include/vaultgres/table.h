@@ -47,8 +47,8 @@ struct IndexHandle;
 struct IndexCursorState;
 struct TableScanState;
 struct TableLoadState;
-Table make_table(TableHandle handle);
-Index make_index(IndexHandle handle);
+Table make_table(std::shared_ptr<TableHandle> handle);
+Index make_index(std::shared_ptr<IndexHandle> handle);
 Result<TableLoad> begin_load(const std::shared_ptr<Core>& core, std::string_view name, Schema schema);
 }  // namespace internal
 
@@ -85,8 +85,13 @@ struct TableRow {
   Row values;  ///< owned
 };
 
+/// Copies are handles of the same table. So is what it was moved from: moving copies.
 class Table {
  public:
+  Table(const Table& other) noexcept = default;
+  Table& operator=(const Table& other) noexcept = default;
+  ~Table() = default;
+
   const std::string& name() const noexcept;
   const Schema& schema() const noexcept;
 
@@ -104,7 +109,7 @@ class Table {
   Result<std::optional<Row>> get(const Transaction& txn, RowId id) const;
 
   /// All rows, in the order of their places. The one with a Transaction also sees what the transaction has changed,
-  /// and must not outlive it.
+  /// and must not outlive it. Without memory for the scan its first step says so.
   TableScan scan() const;
   TableScan scan(const Transaction& txn) const;
 
@@ -112,13 +117,18 @@ class Table {
   Result<std::uint64_t> count() const;
 
  private:
-  friend Table internal::make_table(internal::TableHandle handle);
+  friend Table internal::make_table(std::shared_ptr<internal::TableHandle> handle);
   explicit Table(std::shared_ptr<internal::TableHandle> handle) : handle_(std::move(handle)) {}
   std::shared_ptr<internal::TableHandle> handle_;
 };
 
+/// Copies are handles of the same index. So is what it was moved from: moving copies.
 class Index {
  public:
+  Index(const Index& other) noexcept = default;
+  Index& operator=(const Index& other) noexcept = default;
+  ~Index() = default;
+
   const std::string& name() const noexcept;
   const std::string& table_name() const noexcept;
   const Schema& schema() const noexcept;  ///< of the table
@@ -128,19 +138,20 @@ class Index {
   Result<std::optional<TableRow>> find(const Row& values) const;
   Result<std::optional<TableRow>> find(const Transaction& txn, const Row& values) const;
 
-  /// A cursor over a range, standing before its first row.
+  /// A cursor over a range, standing before its first row. Without memory for the cursor its first step says so.
   RowCursor range(IndexRange range = {}) const;
   RowCursor range(const Transaction& txn, IndexRange range = {}) const;
 
  private:
-  friend Index internal::make_index(internal::IndexHandle handle);
+  friend Index internal::make_index(std::shared_ptr<internal::IndexHandle> handle);
   explicit Index(std::shared_ptr<internal::IndexHandle> handle) : handle_(std::move(handle)) {}
   std::shared_ptr<internal::IndexHandle> handle_;
 };
 
 /// Walks rows in the order of an index, both ways. Holds no latch and no lock between calls. Rows are read in small
 /// groups, each group at one instant; what is committed while the cursor walks may be seen or not.
-/// After an error every later step returns an error too, until first() or last().
+/// After an error every later step returns an error too, until first() or last(). Steps of a cursor that was moved from
+/// return kInvalidArgument.
 class RowCursor {
  public:
   RowCursor(RowCursor&& other) noexcept;
@@ -161,11 +172,13 @@ class RowCursor {
 
  private:
   friend class Index;
-  explicit RowCursor(std::unique_ptr<internal::IndexCursorState> state);
-  std::unique_ptr<internal::IndexCursorState> state_;
+  explicit RowCursor(std::unique_ptr<internal::IndexCursorState> state) noexcept;
+  std::unique_ptr<internal::IndexCursorState> state_;  ///< null: no memory for it, or moved from
+  bool no_memory_;
 };
 
-/// Walks all rows of a table, page by page; each page is read at one instant.
+/// Walks all rows of a table, page by page; each page is read at one instant. Steps of a scan that was moved from
+/// return kInvalidArgument.
 class TableScan {
  public:
   TableScan(TableScan&& other) noexcept;
@@ -179,8 +192,9 @@ class TableScan {
 
  private:
   friend class Table;
-  explicit TableScan(std::unique_ptr<internal::TableScanState> state);
-  std::unique_ptr<internal::TableScanState> state_;
+  explicit TableScan(std::unique_ptr<internal::TableScanState> state) noexcept;
+  std::unique_ptr<internal::TableScanState> state_;  ///< null: no memory for it, or moved from
+  bool no_memory_;
 };
 
 /// Fills a new table: faster than insert(), and all or nothing. The table gets its name with finish(), durably;

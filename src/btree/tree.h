@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/function_ref.h"
@@ -28,7 +29,8 @@ struct TreeContext {
   PageAllocator& space;
 };
 
-class TreeLoad;  // btree/tree_load.h
+class TreeLoad;      // btree/tree_load.h
+class TreeEstimate;  // btree/estimate.cc
 
 class Tree {
  public:
@@ -94,6 +96,15 @@ class Tree {
   Status walk(FunctionRef<void(const NodeView& node, PageId id)> visit,
               FunctionRef<void(PageId id, const std::string& what)> problem) const;
 
+  /// About how much stands between two keys, ghosts not included.
+  struct Estimate {
+    double entries = 0;
+    double bytes = 0;  ///< keys and values, large ones at their full length
+  };
+  /// In [from, to), or from `from` on, by reading the ways to both ends and a few nodes between them: see estimate.cc.
+  /// [no latch held]
+  Result<Estimate> estimate(Bytes from, std::optional<Bytes> to) const;
+
   /// Writes an empty root into `page`, allocated and exclusively held, as part of `mini`.
   static void add_new_root(MiniTxn& mini, ExclusiveGuard& page, ObjectId object);
 
@@ -104,6 +115,7 @@ class Tree {
 
  private:
   friend class TreeLoad;
+  friend class TreeEstimate;
   struct WritePath {
     ExclusiveGuard parent;  ///< empty when `node` is the root
     ExclusiveGuard node;

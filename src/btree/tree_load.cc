@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/try.h"
+#include "btree/key_text.h"
 #include "btree/structure_parts.h"
 #include "wal/log_space.h"
 
@@ -35,8 +36,25 @@ TreeLoad::TreeLoad(const Tree& tree, unsigned fill_percent) noexcept
       last_leaf_(tree.root()) {}
 
 Status TreeLoad::add(Bytes key, Bytes value, std::uint8_t flags) {
+  VG_TRY(take(key, value, flags));
+  return write_full_leaves();
+}
+
+Error TreeLoad::out_of_order(Bytes last, Bytes key) const {
+  return Error(ErrorCode::kInvalidArgument, "a bulk load got as entry " + std::to_string(entries_) + " the key " +
+                                                key_text(key) + ", which is not above the one before, " +
+                                                key_text(last));
+}
+
+Status TreeLoad::check_order(Bytes key) const {
+  if (gathered_.empty()) return {};
+  const Bytes last = key_of(gathered_.back());
+  return as_text(last) < as_text(key) ? Status() : out_of_order(last, key);
+}
+
+Status TreeLoad::take(Bytes key, Bytes value, std::uint8_t flags) {
   VG_CHECK(!finished_, "an entry is added to a finished bulk load");
-  if (key.size() > kKeyBytesMax || value.size() > kInlineValueBytesMax) {
+  if (key.size() > kKeyBytesMax || value.size() > inline_value_max(key.size())) {
     return Error(ErrorCode::kTooLarge, "a bulk load got a key of " + std::to_string(key.size()) +
                                            " bytes with a value of " + std::to_string(value.size()) +
                                            " bytes, which no leaf takes");
@@ -49,21 +67,20 @@ Status TreeLoad::add(Bytes key, Bytes value, std::uint8_t flags) {
     const Bytes last = key_of(gathered_.back());
     shared = shared_bytes(last, key);
     const bool above = shared < key.size() && (shared == last.size() || last[shared] < key[shared]);
-    if (!above) {
-      return Error(ErrorCode::kInvalidArgument,
-                   "a bulk load got entry " + std::to_string(entries_) + ", whose key is not above the one before");
-    }
+    if (!above) return out_of_order(last, key);
   }
-  gathered_.push_back({static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint16_t>(key.size()),
-                       static_cast<std::uint16_t>(value.size()), static_cast<std::uint16_t>(shared), flags});
+  // The bytes first: without memory for the rest they belong to no entry and do no harm.
+  const auto offset = static_cast<std::uint32_t>(bytes_.size());
   bytes_.insert(bytes_.end(), key.begin(), key.end());
   bytes_.insert(bytes_.end(), value.begin(), value.end());
+  gathered_.push_back({offset, static_cast<std::uint16_t>(key.size()), static_cast<std::uint16_t>(value.size()),
+                       static_cast<std::uint16_t>(shared), flags});
   ++entries_;
-  return cut_full_leaves();
+  return {};
 }
 
 Status TreeLoad::finish() {
-  VG_TRY(cut_full_leaves());
+  VG_TRY(write_full_leaves());
   // The last leaf has no high fence. What fits under a prefix may need one leaf more without it; all but one entry
   // are known to fit before a separator, and one entry fits anywhere.
   if (!fit_without_prefix()) VG_TRY(write_leaf(gathered_.size() - 1));
@@ -81,7 +98,7 @@ std::size_t TreeLoad::separator_bytes_before(std::size_t index) const noexcept {
 }
 
 /// Counts what is not counted yet. An entry that begins behind a full leaf ends that leaf.
-Status TreeLoad::cut_full_leaves() {
+Status TreeLoad::write_full_leaves() {
   while (counted_ < gathered_.size()) {
     const Entry& next = gathered_[counted_];
     if (counted_ > 0) {
@@ -101,7 +118,7 @@ Status TreeLoad::cut_full_leaves() {
 
 /// How many of the counted entries make the leaf: as a split after ascending inserts chooses, all that fit but a few
 /// if that shortens the separator. All of them would not fit before the entry that follows; but one does, even beyond
-/// the wished-for fill (see kInlineValueBytesMax).
+/// the wished-for fill (see kEntryBytesMax).
 std::size_t TreeLoad::best_cut() const noexcept {
   const std::size_t last = std::max<std::size_t>(counted_ - 1, 1);
   const std::size_t first = std::max<std::size_t>(last - std::min(last, counted_ / 32), 1);

@@ -30,7 +30,7 @@
 namespace vaultgres {
 
 /// For one thread. The tree is empty at the beginning, and nobody else changes it until finish(). An entry that add()
-/// has once accepted is kept: when writing fails (kNoSpace, say), the next add() or finish() tries it again.
+/// or take() has once accepted is kept: when writing fails (kNoSpace, say), the next call that writes tries it again.
 class TreeLoad {
  public:
   /// Leaves some room in each leaf for later inserts. Internal nodes are filled.
@@ -40,11 +40,18 @@ class TreeLoad {
   /// kInvalidArgument: the key is not above the last one; kTooLarge: no leaf takes such an entry. Then nothing
   /// happened. `flags`: kSlotOverflow or nothing. [no latch held]
   Status add(Bytes key, Bytes value, std::uint8_t flags = 0);
+  /// The two halves of add(): what accepts the entry and writes nothing, and what writes the leaves that are full.
+  Status take(Bytes key, Bytes value, std::uint8_t flags = 0);
+  Status write_full_leaves();
+  /// kInvalidArgument: add() would refuse the key.
+  Status check_order(Bytes key) const;
   /// Writes what is still gathered. Nothing may be added afterwards. [no latch held]
   Status finish();
 
   /// Added so far.
   std::uint64_t entries() const noexcept { return entries_; }
+  /// So many of them, the first ones, stand in the tree.
+  std::uint64_t written() const noexcept { return entries_ - gathered_.size(); }
 
  private:
   struct Entry {
@@ -62,7 +69,7 @@ class TreeLoad {
   Bytes low_fence() const noexcept { return Bytes(bytes_).first(low_bytes_); }
   std::size_t separator_bytes_before(std::size_t index) const noexcept;
 
-  Status cut_full_leaves();
+  Error out_of_order(Bytes last, Bytes key) const;
   std::size_t best_cut() const noexcept;
   Status write_leaf(std::size_t count);
   Status write_last_leaf();

@@ -63,13 +63,12 @@ void print_report(const CheckReport& report, Format format) {
 Result<ExitCode> run(const Check& check) {
   VG_ASSIGN(const Format format, format_of(check.json, check.csv));
   bool damaged = false;
-  Result<ExitCode> done = with_database(check.directory, Missing::kIsError, Durability::kDurable,
-                                        [&](Database& database) -> Result<ExitCode> {
-                                          VG_ASSIGN(const CheckReport report, database.check());
-                                          print_report(report, format);
-                                          damaged = !report.problems.empty();
-                                          return ExitCode::kOk;
-                                        });
+  Result<ExitCode> done = with_database_to_read(check.directory, [&](Database& database) -> Result<ExitCode> {
+    VG_ASSIGN(const CheckReport report, database.check());
+    print_report(report, format);
+    damaged = !report.problems.empty();
+    return ExitCode::kOk;
+  });
   // What closing a damaged database ran into is the damage that was reported.
   if (damaged) return ExitCode::kCorruption;
   return done;

@@ -125,7 +125,7 @@ Result<ExitCode> run(const Get& get) {
     return Error(ErrorCode::kInvalidArgument, "--raw excludes --json and --csv; give one");
   }
   VG_TRY(format_of(get.rows.json, get.rows.csv));
-  return with_named(get.directory, get.name, [&](Database&, NamedObject& object) {
+  return with_named_to_read(get.directory, get.name, [&](Database&, NamedObject& object) {
     return std::visit([&](const auto& opened) { return run_on(opened, get); }, object);
   });
 }

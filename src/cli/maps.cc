@@ -25,16 +25,15 @@ struct Maps {
 
 Result<ExitCode> run(const Maps& maps) {
   VG_ASSIGN(const Format format, format_of(maps.json, maps.csv));
-  return with_database(maps.directory, Missing::kIsError, Durability::kDurable,
-                       [&](Database& database) -> Result<ExitCode> {
-                         VG_ASSIGN(const std::vector<MapInfo> found, database.maps());
-                         Json answer = Json::array();
-                         for (const MapInfo& info : found) {
-                           answer.push_back({{"name", json_of(info.name)}, {"object_id", info.object_id}});
-                         }
-                         print_answer(answer, format);
-                         return ExitCode::kOk;
-                       });
+  return with_database_to_read(maps.directory, [&](Database& database) -> Result<ExitCode> {
+    VG_ASSIGN(const std::vector<MapInfo> found, database.maps());
+    Json answer = Json::array();
+    for (const MapInfo& info : found) {
+      answer.push_back({{"name", json_of(info.name)}, {"object_id", info.object_id}});
+    }
+    print_answer(answer, format);
+    return ExitCode::kOk;
+  });
 }
 
 Action declare(Arguments& arguments) {

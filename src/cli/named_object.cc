@@ -49,6 +49,14 @@ Result<ExitCode> with_named(const std::string& directory, const std::string& nam
   });
 }
 
+Result<ExitCode> with_named_to_read(const std::string& directory, const std::string& name,
+                                    const std::function<Result<ExitCode>(Database&, NamedObject&)>& use) {
+  return with_database_to_read(directory, [&](Database& database) -> Result<ExitCode> {
+    VG_ASSIGN(NamedObject object, open_named(database, name));
+    return use(database, object);
+  });
+}
+
 std::string named(const NamedObject& object) {
   constexpr const char* kKinds[] = {"map", "table", "index"};
   return fmt::format("the {} \"{}\"", kKinds[object.index()],

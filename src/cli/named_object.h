@@ -21,6 +21,9 @@ Result<NamedObject> open_or_create(Database& database, const std::string& name);
 /// Opens the database and what the name stands for, and goes on with that; changes are durable.
 Result<ExitCode> with_named(const std::string& directory, const std::string& name,
                             const std::function<Result<ExitCode>(Database&, NamedObject&)>& use);
+/// The same to read only.
+Result<ExitCode> with_named_to_read(const std::string& directory, const std::string& name,
+                                    const std::function<Result<ExitCode>(Database&, NamedObject&)>& use);
 
 /// "the table \"users\"".
 std::string named(const NamedObject& object);

@@ -11,11 +11,16 @@ namespace vaultgres::cli {
 
 enum class Missing : std::uint8_t { kIsError, kIsCreated };
 
-/// Opens, runs `use`, closes. The first error of the three. A database that must be there, but cannot be opened for
-/// writing because its place cannot be written or because readers have it open, is opened read-only; if `use` then
-/// wants to change it, the error is that of opening it for writing.
+/// Opens for writing, runs `use`, closes. The first error of the three. Waits a moment for another command that has the
+/// database open.
 Result<ExitCode> with_database(const std::string& directory, Missing missing, Durability durability,
                                const std::function<Result<ExitCode>(Database&)>& use);
+
+/// The same for a command that only reads: it shares the database with others of its kind, and its place need not be
+/// writable. One that was not closed cleanly is opened for writing where that is possible, so that it is recovered for
+/// good, and recovered in memory where it is not.
+Result<ExitCode> with_database_to_read(const std::string& directory,
+                                       const std::function<Result<ExitCode>(Database&)>& use);
 
 /// A key or value as it stands on the command line; `what` names it in the error.
 Result<std::string> field_of(const std::string& text, bool escaped, const char* what);

@@ -197,7 +197,7 @@ Result<ExitCode> run(const Range& range) {
   if (range.prefix && (range.from || range.to)) {
     return Error(ErrorCode::kInvalidArgument, "--prefix does not go with --from and --to; give one or the other");
   }
-  return with_named(range.directory, range.name, [&](Database&, NamedObject& object) {
+  return with_named_to_read(range.directory, range.name, [&](Database&, NamedObject& object) {
     return std::visit([&](const auto& opened) { return run_on(opened, range); }, object);
   });
 }

@@ -37,6 +37,7 @@ Json answer_of(const DatabaseStats& stats) {
               {"cache_pages", stats.cache_pages},
               {"cache_pages_free", stats.cache_pages_free},
               {"cache_pages_dirty", stats.cache_pages_dirty},
+              {"page_visits", stats.page_visits},
               {"page_loads", stats.page_loads},
               {"page_evictions", stats.page_evictions},
               {"pages_written", stats.pages_written},
@@ -135,12 +136,11 @@ void show(Json found, Format format) {
 
 Result<ExitCode> run(const Stats& stats) {
   VG_ASSIGN(const Format format, format_of(stats.json, stats.csv));
-  return with_database(stats.directory, Missing::kIsError, Durability::kDurable,
-                       [&](Database& database) -> Result<ExitCode> {
-                         VG_ASSIGN(Json found, answer(database, stats, format));
-                         show(std::move(found), format);
-                         return ExitCode::kOk;
-                       });
+  return with_database_to_read(stats.directory, [&](Database& database) -> Result<ExitCode> {
+    VG_ASSIGN(Json found, answer(database, stats, format));
+    show(std::move(found), format);
+    return ExitCode::kOk;
+  });
 }
 
 Action declare(Arguments& arguments) {

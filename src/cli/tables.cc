@@ -132,8 +132,7 @@ Result<ExitCode> run_on(Database& database, const Tables& tables, Format format)
 
 Result<ExitCode> run(const Tables& tables) {
   VG_ASSIGN(const Format format, format_of(tables.json, tables.csv));
-  return with_database(tables.directory, Missing::kIsError, Durability::kDurable,
-                       [&](Database& database) { return run_on(database, tables, format); });
+  return with_database_to_read(tables.directory, [&](Database& database) { return run_on(database, tables, format); });
 }
 
 Action declare(Arguments& arguments) {

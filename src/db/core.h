@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <map>
 #include <memory>
@@ -75,8 +76,8 @@ class Core : public std::enable_shared_from_this<Core> {
 
   Result<std::shared_ptr<MapState>> create_map(std::string_view name);
   Result<std::shared_ptr<TableState>> create_table(std::string_view name, Schema schema);
-  Result<std::shared_ptr<IndexState>> create_index(std::string_view name, std::string_view table,
-                                                   const IndexSpec& spec);
+  /// Into `made`: the index and its table.
+  Status create_index(std::string_view name, std::string_view table, const IndexSpec& spec, IndexHandle& made);
   Status drop(ObjectKind kind, std::string_view name);
   Status rename(ObjectKind kind, std::string_view from, std::string_view to);
   Status set_pinned(std::string_view name, bool pinned);
@@ -84,9 +85,9 @@ class Core : public std::enable_shared_from_this<Core> {
   /// A new object id, for a call that does not hold ddl_mutex_.
   Result<ObjectId> reserve_object_id();
   Status check_name_free(std::string_view name) const;
-  /// Gives the name to a table that the transaction has made, and commits it.
-  Result<std::shared_ptr<TableState>> publish_table(OpenTransaction& open, std::string_view name,
-                                                    const CatalogEntry& entry, const NewObject& made);
+  /// Gives the name to an object that the transaction has made, and commits it.
+  Status publish(OpenTransaction& open, std::string_view name, const CatalogEntry& entry, const NewObject& made,
+                 const std::shared_ptr<ObjectState>& state);
 
   /// Passes the gate of a table that is written to; kConflict when somebody holds it for longer than the lock timeout.
   /// `is_writer`: of a transaction that has written to it, for whose end a holder waits.
@@ -99,10 +100,20 @@ class Core : public std::enable_shared_from_this<Core> {
   Status end(OpenTransaction& open, std::optional<CommitMode> commit);
 
   // --- Care (maintenance.cc, check.cc).
-  Status checkpoint();
-  bool make_log_room();
+  /// `last`: none comes after it.
+  Status checkpoint(bool last = false);
+  /// How often log room was made.
+  std::uint64_t log_rooms() const noexcept { return log_rooms_.load(); }
+  /// For a reservation that found no log space when it had been made so often. True: try it again.
+  bool make_log_room(std::uint64_t made_before);
+  bool make_log_room() { return make_log_room(log_rooms()); }
+  /// For a change that found no space, of whatever kind, and has its gates passed. True: try it again.
+  bool make_room(std::uint64_t log_rooms_before);
+  /// Waits for the end of a transaction that has what a call needs; kConflict at the deadline, kClosed when the
+  /// database is closed meanwhile.
+  Status wait_for_end(const TxnStatus& holder, std::chrono::steady_clock::time_point deadline) const;
   Result<CheckReport> check();
-  Result<MapStats> tree_stats(std::string_view name, const Tree& tree);
+  Result<MapStats> tree_stats(std::string_view name, const ObjectState& object, const Tree& tree);
   Result<TableStats> table_stats(std::string_view name);
   Result<DatabaseStats> stats();
   void say(const std::string& line);
@@ -118,6 +129,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Status create_files();
   Status start();
   Status format();
+  void leave_to_collector(const std::map<PageId, ObjectId>& with_ghosts);
   void make_engine(TxnId next_txn);
   Status load_catalog(bool undone);
 
@@ -128,6 +140,7 @@ class Core : public std::enable_shared_from_this<Core> {
   std::optional<Heap> find_heap(ObjectId object) const;
   Result<ObjectId> next_object();
   std::uint64_t redo_start();
+  Lsn log_needed_from(Lsn pages_need_from) const;
 
   template <class State>
   Result<std::shared_ptr<State>> find(ObjectKind kind, std::string_view name) const;
@@ -169,8 +182,12 @@ class Core : public std::enable_shared_from_this<Core> {
   std::atomic<std::uint32_t> next_object_{0};
   std::atomic<std::uint32_t> object_lease_{0};  ///< object ids below are covered by the last checkpoint
 
+  /// One collects at a time. Order: gates, collector_mutex_, log_room_mutex_, checkpoint_mutex_.
+  std::mutex collector_mutex_;
+  std::mutex log_room_mutex_;
+  std::atomic<std::uint64_t> log_rooms_{0};
+
   std::mutex checkpoint_mutex_;
-  bool checkpoint_space_kept_ = false;            ///< under checkpoint_mutex_
   std::atomic<std::uint64_t> checkpoint_end_{0};  ///< log position of the last one
   std::atomic<std::uint64_t> checkpoints_{0};
 
@@ -189,17 +206,31 @@ class Core : public std::enable_shared_from_this<Core> {
 };
 
 Error closed_error();
+/// Of a cursor that has no state: there was no memory for one, or it was moved to another cursor.
+Error no_cursor(bool no_memory);
+
+/// Runs a part of a call: kOutOfMemory instead of bad_alloc.
+template <class Part>
+auto catch_bad_alloc(Part&& part) -> decltype(part()) {
+  try {
+    return part();
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kOutOfMemory, "no memory for this call; nothing was changed by it");
+  }
+}
 
 /// Runs one call: Closed after close(), kOutOfMemory instead of bad_alloc.
 template <class Call>
 auto run_call(Core& core, Call&& call) -> decltype(call()) {
   const SharedGate::Pass pass = core.enter();
   if (!pass) return closed_error();
-  try {
-    return call();
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorCode::kOutOfMemory, "no memory for this call; nothing was changed by it");
-  }
+  return catch_bad_alloc(call);
+}
+/// The same of a handle that may have been moved from.
+template <class Call>
+auto run_call(const std::shared_ptr<Core>& core, Call&& call) -> decltype(call()) {
+  if (core == nullptr) return closed_error();
+  return run_call(*core, call);
 }
 
 }  // namespace vaultgres::internal

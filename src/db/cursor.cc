@@ -11,6 +11,11 @@ namespace vaultgres {
 
 namespace internal {
 
+Error no_cursor(bool no_memory) {
+  if (no_memory) return Error(ErrorCode::kOutOfMemory, "there was no memory for the cursor; make a new one");
+  return Error(ErrorCode::kInvalidArgument, "the cursor was moved from; use the one that it was moved to");
+}
+
 namespace {
 
 /// A short range should not pay for a whole leaf; a long one reads whole leaves soon.
@@ -119,7 +124,7 @@ Result<bool> CursorState::step(ScanOrder order) {
 using internal::CursorState;
 using Place = CursorState::Place;
 
-Cursor::Cursor(std::unique_ptr<CursorState> state) : state_(std::move(state)) {}
+Cursor::Cursor(std::unique_ptr<CursorState> state) noexcept : state_(std::move(state)), no_memory_(state_ == nullptr) {}
 Cursor::Cursor(Cursor&&) noexcept = default;
 Cursor& Cursor::operator=(Cursor&&) noexcept = default;
 Cursor::~Cursor() = default;
@@ -128,23 +133,22 @@ namespace {
 
 /// Gates, and errors that stay.
 template <class Move>
-Result<bool> move_cursor(CursorState& state, bool is_seek, Move&& move) {
-  if (state.unusable) return *state.unusable;
-  if (state.error && !is_seek) return *state.error;
-  state.error.reset();
-  Result<bool> moved = internal::run_call(*state.handle.core, [&]() -> Result<bool> {
-    if (state.handle.map->dropped.load()) {
-      return Error(ErrorCode::kNotFound, "the map \"" + state.handle.map->name + "\" was dropped");
-    }
-    VG_TRY(state.handle.core->engine().poison.check());
-    return move();
+Result<bool> move_cursor(CursorState* state, bool no_memory, bool is_seek, Move&& move) {
+  if (state == nullptr) return internal::no_cursor(no_memory);
+  if (state->unusable) return *state->unusable;
+  if (state->error && !is_seek) return *state->error;
+  state->error.reset();
+  const internal::MapState& map = *state->handle.map;
+  Result<bool> moved = internal::run_call(state->handle.core, [&]() -> Result<bool> {
+    if (map.dropped.load()) return map.dropped_error();
+    VG_TRY(state->handle.core->engine().poison.check());
+    Result<bool> there = move();
+    const bool strange = !there && there.error().code() == ErrorCode::kCorruption;
+    return strange && map.dropped.load() ? map.dropped_error() : there;
   });
-  if (!moved && moved.error().code() == ErrorCode::kCorruption && state.handle.map->dropped.load()) {
-    moved = Error(ErrorCode::kNotFound, "the map \"" + state.handle.map->name + "\" was dropped");
-  }
   if (!moved) {
-    state.place = Place::kBefore;
-    state.error = moved.error();
+    state->place = Place::kBefore;
+    state->error = moved.error();
   }
   return moved;
 }
@@ -164,22 +168,22 @@ Result<bool> to_last(CursorState& state) {
 }  // namespace
 
 Result<bool> Cursor::first() {
-  return move_cursor(*state_, true, [&] { return to_first(*state_); });
+  return move_cursor(state_.get(), no_memory_, true, [&] { return to_first(*state_); });
 }
 
 Result<bool> Cursor::last() {
-  return move_cursor(*state_, true, [&] { return to_last(*state_); });
+  return move_cursor(state_.get(), no_memory_, true, [&] { return to_last(*state_); });
 }
 
 Result<bool> Cursor::seek(std::string_view key) {
-  return move_cursor(*state_, true, [&]() -> Result<bool> {
+  return move_cursor(state_.get(), no_memory_, true, [&]() -> Result<bool> {
     if (state_->range.from && key <= *state_->range.from) return to_first(*state_);
     return state_->seek_forward(as_bytes(key));
   });
 }
 
 Result<bool> Cursor::floor(std::string_view key) {
-  return move_cursor(*state_, true, [&]() -> Result<bool> {
+  return move_cursor(state_.get(), no_memory_, true, [&]() -> Result<bool> {
     if (state_->range.to && key >= *state_->range.to) return to_last(*state_);
     const std::string after = std::string(key) + '\0';
     return state_->seek_backward(as_bytes(after), false);
@@ -187,8 +191,8 @@ Result<bool> Cursor::floor(std::string_view key) {
 }
 
 Result<bool> Cursor::next() {
-  if (state_->step_within_batch(ScanOrder::kForward)) return true;
-  return move_cursor(*state_, false, [&]() -> Result<bool> {
+  if (state_ != nullptr && state_->step_within_batch(ScanOrder::kForward)) return true;
+  return move_cursor(state_.get(), no_memory_, false, [&]() -> Result<bool> {
     switch (state_->place) {
       case Place::kBefore:
         return to_first(*state_);
@@ -202,8 +206,8 @@ Result<bool> Cursor::next() {
 }
 
 Result<bool> Cursor::prev() {
-  if (state_->step_within_batch(ScanOrder::kBackward)) return true;
-  return move_cursor(*state_, false, [&]() -> Result<bool> {
+  if (state_ != nullptr && state_->step_within_batch(ScanOrder::kBackward)) return true;
+  return move_cursor(state_.get(), no_memory_, false, [&]() -> Result<bool> {
     switch (state_->place) {
       case Place::kBefore:
         return false;

@@ -3,6 +3,7 @@
 
 #include "base/try.h"
 #include "db/core.h"
+#include "db/statement.h"
 #include "db/table_state.h"
 #include "db/transaction_state.h"
 #include "io/memory_file_system.h"
@@ -11,20 +12,15 @@ namespace vaultgres {
 
 using internal::closed_error;
 using internal::Core;
+using internal::IndexHandle;
 using internal::run_call;
+using internal::TableHandle;
 
 namespace {
 CommitMode commit_mode(Durability durability) {
   return durability == Durability::kDurable ? CommitMode::kDurable : CommitMode::kRelaxed;
 }
 
-Result<std::shared_ptr<Core>> open_core(internal::CoreFiles files, Options options) {
-  try {
-    return Core::open(std::move(files), std::move(options));
-  } catch (const std::bad_alloc&) {
-    return Error(ErrorCode::kOutOfMemory, "no memory to open the database");
-  }
-}
 }  // namespace
 
 Database::Database(std::shared_ptr<Core> core) : core_(std::move(core)) {}
@@ -42,18 +38,22 @@ Database::~Database() {
 
 Result<Database> Database::open(const std::string& directory, Options options) {
   if (directory.empty()) return Error(ErrorCode::kInvalidArgument, "the name of the database directory is empty");
-  std::string path = directory;
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  VG_ASSIGN(auto core, open_core({&posix_file_system(), nullptr, std::move(path)}, std::move(options)));
-  return Database(std::move(core));
+  return internal::catch_bad_alloc([&]() -> Result<Database> {
+    std::string path = directory;
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    VG_ASSIGN(auto core, Core::open({&posix_file_system(), nullptr, std::move(path)}, std::move(options)));
+    return Database(std::move(core));
+  });
 }
 
 Result<Database> Database::open_in_memory(Options options) {
-  std::unique_ptr<FileSystem> files = make_memory_file_system();
-  FileSystem* const raw_files = files.get();
-  options.create_if_missing = true;
-  VG_ASSIGN(auto core, open_core({raw_files, std::move(files), "/memory"}, std::move(options)));
-  return Database(std::move(core));
+  return internal::catch_bad_alloc([&]() -> Result<Database> {
+    std::unique_ptr<FileSystem> files = make_memory_file_system();
+    FileSystem* const raw_files = files.get();
+    options.create_if_missing = true;
+    VG_ASSIGN(auto core, Core::open({raw_files, std::move(files), "/memory"}, std::move(options)));
+    return Database(std::move(core));
+  });
 }
 
 Status Database::close() {
@@ -62,16 +62,20 @@ Status Database::close() {
 }
 
 Result<Map> Database::create_map(std::string_view name) {
-  return run_call(*core_, [&]() -> Result<Map> {
+  return run_call(core_, [&]() -> Result<Map> {
     // Made first: once the map is there, nothing may fail.
     auto handle = std::make_shared<internal::MapHandle>(internal::MapHandle{core_, nullptr, std::string(name)});
-    VG_ASSIGN(handle->map, core_->create_map(name));
+    VG_ASSIGN(handle->map, with_log_room(*core_, [&] { return core_->create_map(name); }));
     return Map(std::move(handle));
   });
 }
 
+Result<MapLoad> Database::load_map(std::string_view name) {
+  return run_call(core_, [&] { return internal::begin_map_load(core_, name); });
+}
+
 Result<Map> Database::open_map(std::string_view name) {
-  return run_call(*core_, [&]() -> Result<Map> {
+  return run_call(core_, [&]() -> Result<Map> {
     VG_ASSIGN(auto state, core_->find_map(name));
     return Map(std::make_shared<internal::MapHandle>(internal::MapHandle{core_, std::move(state), std::string(name)}));
   });
@@ -87,111 +91,104 @@ Result<Map> Database::open_or_create_map(std::string_view name) {
 }
 
 Status Database::drop_map(std::string_view name) {
-  return run_call(*core_, [&] { return core_->drop(ObjectKind::kMap, name); });
+  return internal::change_catalog(core_, [&] { return core_->drop(ObjectKind::kMap, name); });
 }
 
 Status Database::rename_map(std::string_view from, std::string_view to) {
-  return run_call(*core_, [&] { return core_->rename(ObjectKind::kMap, from, to); });
+  return internal::change_catalog(core_, [&] { return core_->rename(ObjectKind::kMap, from, to); });
 }
 
 Result<std::vector<MapInfo>> Database::maps() {
-  return run_call(*core_, [&]() -> Result<std::vector<MapInfo>> { return core_->list_maps(); });
+  return run_call(core_, [&]() -> Result<std::vector<MapInfo>> { return core_->list_maps(); });
 }
 
 // --- Tables and indexes
 
-namespace {
-
-Table make_table(const std::shared_ptr<Core>& core, std::shared_ptr<internal::TableState> state,
-                 std::string_view name) {
-  return internal::make_table({core, std::move(state), std::string(name)});
-}
-
-Result<Index> make_index(const std::shared_ptr<Core>& core, std::shared_ptr<internal::IndexState> index,
-                         std::string_view name) {
-  std::string table_name;
-  std::shared_ptr<internal::TableState> table = core->find_table(index->definition.table, table_name);
-  if (table == nullptr) return index->dropped_error();
-  IndexSpec spec = internal::spec_of(table->schema(), index->definition);
-  return internal::make_index(
-      {core, std::move(table), std::move(index), std::string(name), std::move(table_name), std::move(spec)});
-}
-
-}  // namespace
-
 Result<Table> Database::create_table(std::string_view name, Schema schema) {
-  return run_call(*core_, [&]() -> Result<Table> {
-    VG_ASSIGN(auto state, core_->create_table(name, std::move(schema)));
-    return make_table(core_, std::move(state), name);
+  return run_call(core_, [&]() -> Result<Table> {
+    // Made first: once the table is there, nothing may fail.
+    auto handle = std::make_shared<TableHandle>(TableHandle{core_, nullptr, std::string(name)});
+    VG_ASSIGN(handle->table, with_log_room(*core_, [&] { return core_->create_table(name, schema); }));
+    return internal::make_table(std::move(handle));
   });
 }
 
 Result<TableLoad> Database::load_table(std::string_view name, Schema schema) {
-  return run_call(*core_, [&] { return internal::begin_load(core_, name, std::move(schema)); });
+  return run_call(core_, [&] { return internal::begin_load(core_, name, std::move(schema)); });
 }
 
 Result<Table> Database::open_table(std::string_view name) {
-  return run_call(*core_, [&]() -> Result<Table> {
+  return run_call(core_, [&]() -> Result<Table> {
     VG_ASSIGN(auto state, core_->find_table(name));
-    return make_table(core_, std::move(state), name);
+    return internal::make_table(std::make_shared<TableHandle>(TableHandle{core_, std::move(state), std::string(name)}));
   });
 }
 
 Status Database::drop_table(std::string_view name) {
-  return run_call(*core_, [&] { return core_->drop(ObjectKind::kTable, name); });
+  return internal::change_catalog(core_, [&] { return core_->drop(ObjectKind::kTable, name); });
 }
 
 Status Database::rename_table(std::string_view from, std::string_view to) {
-  return run_call(*core_, [&] { return core_->rename(ObjectKind::kTable, from, to); });
+  return internal::change_catalog(core_, [&] { return core_->rename(ObjectKind::kTable, from, to); });
 }
 
 Result<std::vector<TableInfo>> Database::tables() {
-  return run_call(*core_, [&]() -> Result<std::vector<TableInfo>> { return core_->list_tables(); });
+  return run_call(core_, [&]() -> Result<std::vector<TableInfo>> { return core_->list_tables(); });
 }
 
 Result<Index> Database::create_index(std::string_view name, std::string_view table, const IndexSpec& spec) {
-  return run_call(*core_, [&]() -> Result<Index> {
-    VG_ASSIGN(auto state, core_->create_index(name, table, spec));
-    return make_index(core_, std::move(state), name);
+  return run_call(core_, [&]() -> Result<Index> {
+    // Made first: once the index is there, nothing may fail.
+    auto handle = std::make_shared<IndexHandle>(
+        IndexHandle{core_, nullptr, nullptr, std::string(name), std::string(table), spec});
+    VG_TRY(core_->create_index(name, table, spec, *handle));
+    return internal::make_index(std::move(handle));
   });
 }
 
 Result<Index> Database::open_index(std::string_view name) {
-  return run_call(*core_, [&]() -> Result<Index> {
-    VG_ASSIGN(auto state, core_->find_index(name));
-    return make_index(core_, std::move(state), name);
+  return run_call(core_, [&]() -> Result<Index> {
+    auto handle = std::make_shared<IndexHandle>(IndexHandle{core_, nullptr, nullptr, std::string(name), {}, {}});
+    VG_ASSIGN(handle->index, core_->find_index(name));
+    handle->table = core_->find_table(handle->index->definition.table, handle->table_name);
+    if (handle->table == nullptr) return handle->index->dropped_error();
+    handle->spec = internal::spec_of(handle->table->schema(), handle->index->definition);
+    return internal::make_index(std::move(handle));
   });
 }
 
 Status Database::drop_index(std::string_view name) {
-  return run_call(*core_, [&] { return core_->drop(ObjectKind::kIndex, name); });
+  return internal::change_catalog(core_, [&] { return core_->drop(ObjectKind::kIndex, name); });
 }
 
 Status Database::rename_index(std::string_view from, std::string_view to) {
-  return run_call(*core_, [&] { return core_->rename(ObjectKind::kIndex, from, to); });
+  return internal::change_catalog(core_, [&] { return core_->rename(ObjectKind::kIndex, from, to); });
 }
 
 Result<std::vector<IndexInfo>> Database::indexes() {
-  return run_call(*core_, [&]() -> Result<std::vector<IndexInfo>> { return core_->list_indexes(nullptr); });
+  return run_call(core_, [&]() -> Result<std::vector<IndexInfo>> { return core_->list_indexes(nullptr); });
 }
 
 Result<std::vector<IndexInfo>> Database::indexes(std::string_view table) {
-  return run_call(*core_, [&]() -> Result<std::vector<IndexInfo>> {
+  return run_call(core_, [&]() -> Result<std::vector<IndexInfo>> {
     VG_ASSIGN(const auto state, core_->find_table(table));
     return core_->list_indexes(state.get());
   });
 }
 
 Status Database::set_pinned(std::string_view name, bool pinned) {
-  return run_call(*core_, [&] { return core_->set_pinned(name, pinned); });
+  return internal::change_catalog(core_, [&] { return core_->set_pinned(name, pinned); });
 }
 
 Status Database::sync() {
-  return run_call(*core_, [&] { return core_->engine().log.flush(core_->engine().log.end()); });
+  return run_call(core_, [&]() -> Status {
+    VG_TRY(core_->engine().poison.check());  // also when all is durable already
+    return core_->engine().log.flush(core_->engine().log.end());
+  });
 }
 
 Status Database::checkpoint() {
-  return run_call(*core_, [&]() -> Status {
+  return run_call(core_, [&]() -> Status {
     VG_TRY(core_->check_writable());
     VG_TRY(core_->engine().log.flush(core_->engine().log.end()));
     VG_TRY(core_->engine().pool.flush_all());
@@ -200,28 +197,28 @@ Status Database::checkpoint() {
 }
 
 Result<CheckReport> Database::check() {
-  return run_call(*core_, [&] { return core_->check(); });
+  return run_call(core_, [&] { return core_->check(); });
 }
 
 Result<DatabaseStats> Database::stats() {
-  return run_call(*core_, [&] { return core_->stats(); });
+  return run_call(core_, [&] { return core_->stats(); });
 }
 
 Result<MapStats> Database::map_stats(std::string_view name) {
-  return run_call(*core_, [&]() -> Result<MapStats> {
+  return run_call(core_, [&]() -> Result<MapStats> {
     VG_ASSIGN(const auto map, core_->find_map(name));
-    return core_->tree_stats(name, map->tree(core_->engine()));
+    return core_->tree_stats(name, *map, map->tree(core_->engine()));
   });
 }
 
 Result<TableStats> Database::table_stats(std::string_view name) {
-  return run_call(*core_, [&] { return core_->table_stats(name); });
+  return run_call(core_, [&] { return core_->table_stats(name); });
 }
 
 Result<MapStats> Database::index_stats(std::string_view name) {
-  return run_call(*core_, [&]() -> Result<MapStats> {
+  return run_call(core_, [&]() -> Result<MapStats> {
     VG_ASSIGN(const auto index, core_->find_index(name));
-    return core_->tree_stats(name, index->tree(core_->engine()));
+    return core_->tree_stats(name, *index, index->tree(core_->engine()));
   });
 }
 
@@ -245,7 +242,7 @@ bool Transaction::active() const noexcept {
 }
 
 Result<Transaction> Database::begin() {
-  return run_call(*core_, [&]() -> Result<Transaction> {
+  return run_call(core_, [&]() -> Result<Transaction> {
     auto state = std::make_unique<Transaction::State>();
     state->core = core_;
     state->open = core_->begin();

@@ -78,11 +78,10 @@ Result<std::shared_ptr<TableState>> Core::create_table(std::string_view name, Sc
   return state;
 }
 
-Result<std::shared_ptr<TableState>> Core::publish_table(OpenTransaction& open, std::string_view name,
-                                                        const CatalogEntry& entry, const NewObject& made) {
+Status Core::publish(OpenTransaction& open, std::string_view name, const CatalogEntry& entry, const NewObject& made,
+                     const std::shared_ptr<ObjectState>& state) {
   const std::lock_guard ddl(ddl_mutex_);
   VG_TRY(check_name_free(name));
-  auto state = std::make_shared<TableState>(std::string(name), entry);
   {
     const SharedGate::Pass pass = enter_writing();
     if (!pass || open.txn == nullptr) return closed_error();
@@ -104,7 +103,17 @@ Result<std::shared_ptr<TableState>> Core::publish_table(OpenTransaction& open, s
   }
   VG_TRY(end(open, CommitMode::kDurable));
   add_object(name, state);
-  return state;
+  return {};
+}
+
+Status Core::wait_for_end(const TxnStatus& holder, std::chrono::steady_clock::time_point deadline) const {
+  constexpr std::chrono::milliseconds kSlice{20};  // close() waits for this call, and ends the holder only then
+  for (;;) {
+    const auto now = std::chrono::steady_clock::now();
+    if (holder.wait_finished(std::min(deadline, now + kSlice))) return {};
+    if (is_closed()) return closed_error();
+    if (now >= deadline) return waited_too_long(*engine_, holder);
+  }
 }
 
 // --- Dropping
@@ -113,6 +122,7 @@ Result<std::shared_ptr<TableState>> Core::publish_table(OpenTransaction& open, s
 Status Core::wait_for_writers(const ObjectState& object) const {
   const auto deadline = std::chrono::steady_clock::now() + engine_->lock_timeout;
   while (object.open_writers.load() != 0) {
+    if (is_closed()) return closed_error();
     if (std::chrono::steady_clock::now() > deadline) {
       return Error(ErrorCode::kConflict,
                    "open transactions have changed \"" + object.name + "\"; try again when they have ended");

@@ -8,6 +8,7 @@
 #include "db/catalog_rows.h"
 #include "db/core.h"
 #include "db/sorter.h"
+#include "db/statement.h"
 #include "db/table_state.h"
 
 namespace vaultgres::internal {
@@ -63,6 +64,7 @@ Status read_keys(const Engine& engine, const TableState& table, KeyFeeder& keys)
   RowBatch batch;
   Status failed;
   std::vector<PageId> pages;
+  AlignedBuffer read_ahead;
   for (std::uint32_t number = 0;; number += static_cast<std::uint32_t>(pages.size())) {
     pages.clear();
     VG_TRY(heap.pages(number, [&](std::uint32_t, PageId page) {
@@ -70,26 +72,30 @@ Status read_keys(const Engine& engine, const TableState& table, KeyFeeder& keys)
       return pages.size() < 256;
     }));
     if (pages.empty()) return {};
-    for (const PageId page : pages) {
+    for (std::size_t i = 0; i < pages.size(); ++i) {
+      engine.pool.read_ahead(std::span(pages).subspan(i), read_ahead);
       batch.clear();
       do {
         const std::uint16_t from_slot = batch.next_slot.value_or(0);
         const auto registration = engine.snapshots.enter([&] { return newest_snapshot(engine); });
-        VG_TRY(scan_heap_page(engine, heap, page, from_slot, kNoTxn, registration.snapshot(), kRowBatchBytes, batch));
-        for (std::size_t i = 0; i < batch.entries.size(); ++i) VG_TRY(keys.add(batch.entries[i].tid, batch.row(i)));
+        VG_TRY(
+            scan_heap_page(engine, heap, pages[i], from_slot, kNoTxn, registration.snapshot(), kRowBatchBytes, batch));
+        for (std::size_t row = 0; row < batch.entries.size(); ++row) {
+          VG_TRY(keys.add(batch.entries[row].tid, batch.row(row)));
+        }
       } while (batch.next_slot);
     }
   }
 }
 
-Status load_tree(const Tree& tree, const IndexState& index, Sorter& sorter) {
-  TreeLoad load(tree);
+Status load_tree(Core& core, const IndexState& index, Sorter& sorter) {
+  TreeLoad load(index.tree(core.engine()));
   std::string last;
   for (;;) {
     Bytes key;
     Bytes value;
     VG_ASSIGN(const bool more, sorter.next(key, value));
-    if (!more) return load.finish();
+    if (!more) return with_log_room(core, [&] { return load.finish(); });
     if (load.entries() > 0 && as_text(key) == last) {
       const Tid tid = value.size() == kTidBytes ? decode_tid(value) : Tid{};
       return Error(ErrorCode::kDuplicateKey, "rows are equal in the columns of the unique index \"" + index.name +
@@ -97,7 +103,8 @@ Status load_tree(const Tree& tree, const IndexState& index, Sorter& sorter) {
                                                  std::to_string(tid.slot));
     }
     last.assign(as_text(key));
-    VG_TRY(load.add(key, value));
+    VG_TRY(load.take(key, value));
+    VG_TRY(with_log_room(core, [&] { return load.write_full_leaves(); }));
   }
 }
 
@@ -111,11 +118,11 @@ Status Core::build_index(const TableState& table, const IndexState& index) {
   KeyFeeder keys(table, index, sorter);
   VG_TRY(read_keys(*engine_, table, keys));
   VG_TRY(sorter.finish());
-  return load_tree(index.tree(*engine_), index, sorter);
+  return load_tree(*this, index, sorter);
 }
 
-Result<std::shared_ptr<IndexState>> Core::create_index(std::string_view name, std::string_view table_name,
-                                                       const IndexSpec& spec) {
+Status Core::create_index(std::string_view name, std::string_view table_name, const IndexSpec& spec,
+                          IndexHandle& handle) {
   VG_TRY(check_writable());
   const std::lock_guard ddl(ddl_mutex_);
   VG_TRY(check_name_free(name));
@@ -124,22 +131,27 @@ Result<std::shared_ptr<IndexState>> Core::create_index(std::string_view name, st
   entry.kind = ObjectKind::kIndex;
   VG_ASSIGN(entry.index, define(*table, spec));
   VG_ASSIGN(KeyCodec codec, KeyCodec::create(table->schema(), entry.index->columns));
-  VG_ASSIGN(entry.object, next_object());
+  VG_ASSIGN(entry.object, with_log_room(*this, [&] { return next_object(); }));
+  // The sorter's files may fill the disk.
+  if (Status spare = log_->prepare_spare(); !spare && !is_no_space(spare.error())) return spare;
 
   DdlTxn txn(*this, *txns_);
   const SharedGate::Hold hold = table->gate.hold();
   VG_TRY(wait_for_writers(*table));
-  VG_ASSIGN(const NewObject made, create_object(*engine_, *txn, RetiredKind::kTree, entry.object));
+  VG_ASSIGN(const NewObject made,
+            with_log_room(*this, [&] { return create_object(*engine_, *txn, RetiredKind::kTree, entry.object); }));
   entry.root = made.root;
   auto index = std::make_shared<IndexState>(std::string(name), entry, std::move(codec));
   VG_TRY(build_index(*table, *index));
-  VG_TRY(publish_object(*engine_, *txns_, *txn, made));
-  VG_TRY(put_catalog_row(*txn, name, entry, PutMode::kInsertUnique));
+  VG_TRY(txn.run([&] { return publish_object(*engine_, *txns_, *txn, made); }));
+  VG_TRY(txn.run([&] { return put_catalog_row(*txn, name, entry, PutMode::kInsertUnique); }));
   table->indexes.reserve(table->indexes.size() + 1);  // once the index is there, nothing may fail
   VG_TRY(txn.commit());
   table->indexes.push_back(index);
   add_object(name, index);
-  return index;
+  handle.table = table;
+  handle.index = std::move(index);
+  return {};
 }
 
 }  // namespace vaultgres::internal

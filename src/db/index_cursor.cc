@@ -107,8 +107,8 @@ Result<bool> IndexCursorState::step(ScanOrder order) {
   return fill(std::move(here), false, order);
 }
 
-Index make_index(IndexHandle handle) {
-  return Index(std::make_shared<IndexHandle>(std::move(handle)));
+Index make_index(std::shared_ptr<IndexHandle> handle) {
+  return Index(std::move(handle));
 }
 
 }  // namespace internal
@@ -135,20 +135,23 @@ namespace {
 
 /// Gates, and errors that stay.
 template <class Move>
-Result<bool> move_cursor(IndexCursorState& state, bool is_seek, Move&& move) {
-  if (state.error && !is_seek) return *state.error;
-  state.error.reset();
-  const auto dropped = [&] { return state.handle->index->dropped.load() || state.handle->table->dropped.load(); };
-  Result<bool> moved = internal::run_call(*state.handle->core, [&]() -> Result<bool> {
-    if (dropped()) return state.handle->index->dropped_error();
-    VG_TRY(state.handle->core->engine().poison.check());
-    return move();
+Result<bool> move_cursor(IndexCursorState* state, bool no_memory, bool is_seek, Move&& move) {
+  if (state == nullptr) return internal::no_cursor(no_memory);
+  if (state->unusable) return *state->unusable;
+  if (state->error && !is_seek) return *state->error;
+  state->error.reset();
+  const internal::IndexHandle& handle = *state->handle;
+  const auto dropped = [&] { return handle.index->dropped.load() || handle.table->dropped.load(); };
+  Result<bool> moved = internal::run_call(handle.core, [&]() -> Result<bool> {
+    if (dropped()) return handle.index->dropped_error();
+    VG_TRY(handle.core->engine().poison.check());
+    Result<bool> there = move();
+    // An index that is being taken apart answers anything.
+    return dropped() ? handle.index->dropped_error() : there;
   });
-  // An index that is being taken apart answers anything.
-  if (dropped()) moved = state.handle->index->dropped_error();
   if (!moved) {
-    state.place = Place::kBefore;
-    state.error = moved.error();
+    state->place = Place::kBefore;
+    state->error = moved.error();
   }
   return moved;
 }
@@ -179,13 +182,23 @@ std::unique_ptr<IndexCursorState> cursor_state(const std::shared_ptr<internal::I
   return state;
 }
 
+/// Null: there is no memory for it.
+std::unique_ptr<IndexCursorState> try_cursor_state(const std::shared_ptr<internal::IndexHandle>& handle,
+                                                   const Result<TxnId>& self, const IndexRange& range) noexcept {
+  try {
+    return cursor_state(handle, self, range);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 Result<std::optional<TableRow>> find_first(const std::shared_ptr<internal::IndexHandle>& handle,
                                            const Result<TxnId>& self, const Row& values) {
   return internal::run_call(*handle->core, [&]() -> Result<std::optional<TableRow>> {
     const std::unique_ptr<IndexCursorState> state = cursor_state(handle, self, {.equal = values});
     if (state->error) return *state->error;
     state->first_batch = 1;
-    VG_ASSIGN(const bool there, move_cursor(*state, true, [&] { return state->to_first(); }));
+    VG_ASSIGN(const bool there, move_cursor(state.get(), false, true, [&] { return state->to_first(); }));
     if (!there) return std::optional<TableRow>();
     TableRow found{state->id, std::move(state->row)};
     for (Value& value : found.values) value = std::move(value).to_owned();
@@ -203,31 +216,30 @@ Result<std::optional<TableRow>> Index::find(const Transaction& txn, const Row& v
 }
 
 RowCursor Index::range(IndexRange range) const {
-  return RowCursor(cursor_state(handle_, kNoTxn, range));
+  return RowCursor(try_cursor_state(handle_, kNoTxn, range));
 }
 RowCursor Index::range(const Transaction& txn, IndexRange range) const {
-  return RowCursor(cursor_state(handle_, internal::reader_id(*handle_->core, txn.state_.get()), range));
+  return RowCursor(try_cursor_state(handle_, internal::reader_id(*handle_->core, txn.state_.get()), range));
 }
 
 // --- RowCursor
 
-RowCursor::RowCursor(std::unique_ptr<IndexCursorState> state) : state_(std::move(state)) {}
+RowCursor::RowCursor(std::unique_ptr<IndexCursorState> state) noexcept
+    : state_(std::move(state)), no_memory_(state_ == nullptr) {}
 RowCursor::RowCursor(RowCursor&&) noexcept = default;
 RowCursor& RowCursor::operator=(RowCursor&&) noexcept = default;
 RowCursor::~RowCursor() = default;
 
 Result<bool> RowCursor::first() {
-  if (state_->unusable) return *state_->unusable;
-  return move_cursor(*state_, true, [&] { return state_->to_first(); });
+  return move_cursor(state_.get(), no_memory_, true, [&] { return state_->to_first(); });
 }
 
 Result<bool> RowCursor::last() {
-  if (state_->unusable) return *state_->unusable;
-  return move_cursor(*state_, true, [&] { return state_->to_last(); });
+  return move_cursor(state_.get(), no_memory_, true, [&] { return state_->to_last(); });
 }
 
 Result<bool> RowCursor::next() {
-  return move_cursor(*state_, false, [&]() -> Result<bool> {
+  return move_cursor(state_.get(), no_memory_, false, [&]() -> Result<bool> {
     if (state_->place == Place::kBefore) return state_->to_first();
     if (state_->place == Place::kAfter) return false;
     return state_->step(ScanOrder::kForward);
@@ -235,7 +247,7 @@ Result<bool> RowCursor::next() {
 }
 
 Result<bool> RowCursor::prev() {
-  return move_cursor(*state_, false, [&]() -> Result<bool> {
+  return move_cursor(state_.get(), no_memory_, false, [&]() -> Result<bool> {
     if (state_->place == Place::kAfter) return state_->to_last();
     if (state_->place == Place::kBefore) return false;
     return state_->step(ScanOrder::kBackward);

@@ -1,6 +1,7 @@
 // Background care: dropping versions and ghosts, freeing what is retired, checkpoints by log volume.
 #include "base/try.h"
 #include "db/core.h"
+#include "db/statement.h"
 #include "txn/retired.h"
 
 namespace vaultgres::internal {
@@ -29,7 +30,13 @@ void Core::maintain() {
     }
     Status done;
     try {
+      const std::uint64_t log_rooms = this->log_rooms();
       done = maintain_once();
+      // What is collected on a full disk gives pages back.
+      if (!done && is_no_space(done.error()) && make_log_room(log_rooms)) {
+        engine_->wake_collector();
+        continue;
+      }
       if (!done && done.error().message() != last) {
         last = done.error().message();
         say("background work failed: " + last);
@@ -43,18 +50,22 @@ void Core::maintain() {
 }
 
 Status Core::maintain_once() {
-  if (raw(log_->end()) - checkpoint_end_.load() > kCheckpointLogBytes) VG_TRY(checkpoint());
+  // On a full disk a checkpoint may have to wait for what collecting gives back.
+  Status done;
+  if (raw(log_->end()) - checkpoint_end_.load() > kCheckpointLogBytes) done = checkpoint();
+  if (!done && !is_no_space(done.error())) return done;
   bool wanted = false;
   {
     const std::lock_guard lock(maintenance_mutex_);
     wanted = maintenance_wanted_;
     maintenance_wanted_ = false;
   }
-  if (!wanted) return {};
+  if (!wanted) return done;
   bool more = false;
   {
     const SharedGate::Pass pass = writers_.enter();
     if (!pass) return {};
+    const std::lock_guard collecting(collector_mutex_);
     VG_ASSIGN(more, txns_->collect());
   }
   for (bool retired = true; retired;) {
@@ -64,10 +75,26 @@ Status Core::maintain_once() {
     }
     const SharedGate::Pass pass = writers_.enter();
     if (!pass) return {};
+    const std::lock_guard collecting(collector_mutex_);
     VG_ASSIGN(retired, collect_retired(*engine_, *txns_));
   }
   if (more) engine_->wake_collector();
-  return {};
+  return done;
+}
+
+/// What is dropped gives its pages back now, and not in a moment.
+bool Core::make_room(std::uint64_t log_rooms_before) {
+  bool freed = false;
+  {
+    const std::lock_guard collecting(collector_mutex_);
+    const auto free_some = [&]() -> Result<bool> {
+      VG_TRY(txns_->collect());
+      return collect_retired(*engine_, *txns_);
+    };
+    // An error is left to the collector, or to the change that is tried again.
+    for (Result<bool> more = free_some(); more && *more; more = collect_retired(*engine_, *txns_)) freed = true;
+  }
+  return make_log_room(log_rooms_before) || freed;
 }
 
 }  // namespace vaultgres::internal

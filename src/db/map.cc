@@ -135,20 +135,32 @@ Result<bool> Map::contains(const Transaction& txn, std::string_view key) const {
   return get(txn, key, value);
 }
 
+namespace {
+
+/// Null: there is no memory for it.
+std::unique_ptr<internal::CursorState> cursor_state(const internal::MapHandle& handle, const Result<TxnId>& self,
+                                                    KeyRange range) noexcept {
+  try {
+    auto state = std::make_unique<internal::CursorState>(handle, std::move(range));
+    if (self) {
+      state->self = *self;
+    } else {
+      state->error = state->unusable = self.error();
+    }
+    return state;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+}  // namespace
+
 Cursor Map::cursor(KeyRange range) const {
-  auto state = std::make_unique<internal::CursorState>(*handle_, std::move(range));
-  return Cursor(std::move(state));
+  return Cursor(cursor_state(*handle_, kNoTxn, std::move(range)));
 }
 
 Cursor Map::cursor(const Transaction& txn, KeyRange range) const {
-  auto state = std::make_unique<internal::CursorState>(*handle_, std::move(range));
-  auto self = internal::reader_id(*handle_->core, txn.state_.get());
-  if (self) {
-    state->self = *self;
-  } else {
-    state->error = state->unusable = self.error();
-  }
-  return Cursor(std::move(state));
+  return Cursor(cursor_state(*handle_, internal::reader_id(*handle_->core, txn.state_.get()), std::move(range)));
 }
 
 Result<std::uint64_t> Map::count(KeyRange range) const {
@@ -159,6 +171,27 @@ Result<std::uint64_t> Map::count(KeyRange range) const {
     if (!more) return entries;
     ++entries;
   }
+}
+
+Result<SizeEstimate> Map::size_estimate(KeyRange range) const {
+  return internal::run_call(*handle_->core, [&]() -> Result<SizeEstimate> {
+    // The least key of the range, and the least one above it: a key with a zero byte behind it is the next one.
+    std::string from = range.from.value_or(std::string());
+    if (range.from && !range.from_inclusive) from += '\0';
+    if (range.to && range.to_inclusive) *range.to += '\0';
+    if (handle_->map->dropped.load()) return handle_->map->dropped_error();
+    const Engine& engine = handle_->core->engine();
+    VG_TRY(engine.poison.check());
+    std::optional<Bytes> to;
+    if (range.to) to = as_bytes(*range.to);
+    const auto size = handle_->map->tree(engine).estimate(as_bytes(from), to);
+    // A tree that is being taken apart answers anything.
+    if (handle_->map->dropped.load()) return handle_->map->dropped_error();
+    if (!size) return size.error();
+    // On damaged pages the sums may be anything.
+    const auto rounded = [](double sum) { return static_cast<std::uint64_t>(std::min(sum + 0.5, 1e18)); };
+    return SizeEstimate{rounded(size->entries), rounded(size->bytes)};
+  });
 }
 
 KeyRange KeyRange::prefix(std::string_view prefix) {

@@ -1,5 +1,6 @@
 // Opening a database: files, lock, creation, recovery, background work; and closing it.
 #include <algorithm>
+#include <cerrno>
 #include <random>
 #include <system_error>
 
@@ -7,6 +8,8 @@
 #include "buffer/page_image.h"
 #include "db/core.h"
 #include "io/read_only_view.h"
+#include "txn/heap_ghosts.h"
+#include "wal/log_space.h"
 
 namespace vaultgres::internal {
 
@@ -70,6 +73,19 @@ Result<bool> is_database(FileSystem& fs, const std::string& path, const Database
   if (!superblocks && superblocks.error().code() == ErrorCode::kCorruption) return false;
   if (!superblocks) return superblocks.error();
   return superblocks->current().database == id;
+}
+
+/// What is in the way of a new database, without the names that only its making knows.
+Error not_created(const Error& why, const std::string& directory) {
+  if (why.code() == ErrorCode::kLocked) {
+    return Error(ErrorCode::kLocked, "somebody else is creating a database in " + directory + " right now");
+  }
+  const int error = why.os_error();
+  const std::string reason = error != 0 ? std::generic_category().message(error) : std::string(why.message());
+  const bool unfit = error == ENOENT || error == ENOTDIR || error == EACCES || error == EPERM || error == EROFS;
+  const char* const way_on = unfit ? "; the directory that is to hold it must be there, and writable"
+                                   : "; what was begun is replaced when it is created again";
+  return Error(why.code(), "cannot create a database in " + directory + ": " + reason + way_on, error);
 }
 
 }  // namespace
@@ -153,7 +169,7 @@ Status Core::open_files() {
                      "will not create a database in " + directory + ", which holds other files (" + name + ")");
       }
     }
-    VG_TRY(create_files());
+    if (Status created = create_files(); !created) return not_created(created.error(), directory);
   } else {
     VG_ASSIGN(data_, fs.open(directory + "/" + kDataName, OpenMode::kReadWrite));
     VG_TRY(data_->lock(options_.read_only ? LockMode::kShared : LockMode::kExclusive));
@@ -180,6 +196,9 @@ Status Core::refuse_orphaned_log() {
   if (!there) return {};
   VG_ASSIGN(const std::vector<std::string> segments, fs.list(log_directory));
   if (segments.empty()) return {};
+  // Perhaps it got its name from another creator after it was looked for.
+  VG_ASSIGN(const bool made_meanwhile, fs.exists(files_.directory + "/" + kDataName));
+  if (made_meanwhile) return {};
   return Error(ErrorCode::kCorruption, log_directory + " holds the log of a database whose " + kDataName +
                                            " is missing; bring that file back, or remove the directory");
 }
@@ -250,12 +269,16 @@ void Core::make_engine(TxnId next_txn) {
                            {},
                            {},
                            {},
+                           {},
                            {}});
   engine_->find_tree = [this](ObjectId object) { return find_tree(object); };
   engine_->find_heap = [this](ObjectId object) { return find_heap(object); };
   engine_->wake_collector = [this] {
     const std::lock_guard lock(maintenance_mutex_);
     maintenance_wanted_ = true;
+  };
+  engine_->found_ghost = [this](ObjectId object, Tid tid) {
+    if (!options_.read_only) txns_->note_ghost(object, tid);  // else nobody collects
   };
   engine_->read_record = [this](Lsn address, std::vector<std::byte>& record) -> Status {
     if (address >= log_->epoch().first) return log_->read(address, record);
@@ -284,8 +307,9 @@ Status Core::start() {
   log_options.buffer_bytes = std::size_t{4} << 20;
 #endif
   const DatabaseId& database = superblocks_->current().database;
+  const Lsn old_end = analysis_.old_epochs.empty() ? analysis_.keep_from : analysis_.old_epochs.back().end;
   VG_ASSIGN(log_, Log::open(*files_.files, log_directory, database, analysis_.epoch, analysis_.keep_from, log_options,
-                            poison_));
+                            poison_, old_end));
   VG_TRY(append_epoch_record(*log_, analysis_));
 
   BufferOptions buffer_options;
@@ -304,12 +328,14 @@ Status Core::start() {
   if (fresh) {
     VG_TRY(format());
   } else {
-    VG_TRY(redo_log(*files_.files, log_directory, *superblocks_, analysis_, redo_, *pool_));
+    std::map<PageId, ObjectId> with_ghosts;
+    VG_TRY(redo_log(*files_.files, log_directory, *superblocks_, analysis_, redo_, *pool_, with_ghosts));
     VG_TRY(space_->open());
     VG_TRY(load_catalog(analysis_.losers.empty()));
     VG_TRY(undo_losers(*txns_, analysis_));
     old_log_.reset();
     if (!analysis_.losers.empty()) VG_TRY(load_catalog(true));  // undo may have changed it
+    leave_to_collector(with_ghosts);
     if (analysis_.records > 2) {
       say(std::string(options_.read_only ? "recovered in memory" : "recovered") +
           " after a crash: " + std::to_string(analysis_.records) + " log records redone, " +
@@ -319,6 +345,7 @@ Status Core::start() {
   // The redone pages are dirty since their old records: written now, those epochs of the log are over, so that no
   // number of crashes in a row fills the superblock's list of epochs.
   if (!analysis_.old_epochs.empty()) VG_TRY(pool_->flush_all());
+  VG_TRY(log_->reserve(kCheckpointLogSpace));  // until the log is closed: see checkpoint()
   VG_TRY(checkpoint());
   opened_ = true;
   if (options_.read_only) {
@@ -329,8 +356,21 @@ Status Core::start() {
   return {};
 }
 
+/// Pages of tables that are dropped are given back without that.
+void Core::leave_to_collector(const std::map<PageId, ObjectId>& with_ghosts) {
+  std::map<ObjectId, bool> lives;  // with a name: of a table whose row in the catalog is a ghost, pages may be freed
+  std::string name;
+  for (const auto& [page, object] : with_ghosts) {
+    const auto [known, first] = lives.try_emplace(object);
+    if (first) known->second = find_table(object, name) != nullptr;
+    if (!known->second) continue;
+    txns_->retire_version(Lsn{0}, {object, std::string(as_text(encode_tid({page, kWholePage}))), true});
+  }
+}
+
 /// The pages that every database has: first bitmap, roots of the system trees.
 Status Core::format() {
+  VG_TRY(log_->prepare_spare());  // each later open makes a segment while it needs another: there must be room for both
   VG_TRY(space_->format());
   VG_ASSIGN(FrameTicket frames, pool_->reserve_frames(2));
   VG_TRY(log_->reserve(log_bytes_for(4 * kPageBytes)));
@@ -355,33 +395,43 @@ Result<ObjectId> Core::reserve_object_id() {
   return next_object();
 }
 
-Status Core::checkpoint() {
+Status Core::checkpoint(bool last) {
   const std::lock_guard lock(checkpoint_mutex_);
   const std::uint32_t lease = next_object_.load() + kObjectLease;
-  // Space for the next checkpoint is kept all the time: on a full disk it is a checkpoint that frees log.
-  if (!checkpoint_space_kept_) VG_TRY(log_->reserve(kCheckpointLogSpace));
-  checkpoint_space_kept_ = false;
-  const Status written = write_checkpoint(*engine_, *txns_, *superblocks_, ObjectId{lease});
-  log_->unreserve(kCheckpointLogSpace);
-  VG_TRY(written);
-  checkpoint_space_kept_ = log_->reserve(kCheckpointLogSpace).has_value();
+  // Space for one is reserved from open to close, and used up only by a checkpoint that brings it back: where there is
+  // none besides, on a full disk, only one that lets go of a segment is written.
+  LogSpace for_the_next(*log_);
+  if (Status reserved = for_the_next.reserve(kCheckpointLogSpace); !reserved && !last) {
+    const Lsn filled = log_->filled();
+    if (!log_->can_recycle(log_needed_from(pool_->redo_start(filled)))) return reserved;
+  }
+  VG_TRY(write_checkpoint(*engine_, *txns_, *superblocks_, ObjectId{lease}));
   object_lease_.store(lease);
   checkpoint_end_.store(raw(log_->end()));
   checkpoints_.fetch_add(1);
   return {};
 }
 
-/// The log that a failed reservation needs may be held by changed pages only: writes them. False: there was nothing
-/// to gain.
-bool Core::make_log_room() {
-  const std::uint64_t held = raw(log_->end()) - redo_start();
-  if (held < log_->segment_bytes()) return false;
-  return log_->flush(log_->filled()).has_value() && pool_->flush_all().has_value() && checkpoint().has_value();
+/// The log that a failed reservation needs may be held by changed pages only: writes them.
+bool Core::make_log_room(std::uint64_t made_before) {
+  const std::lock_guard lock(log_room_mutex_);
+  if (log_rooms() != made_before) return true;  // somebody has just done it
+  if (!log_->can_recycle(log_needed_from(log_->filled()))) return false;
+  if (!log_->flush(log_->filled()) || !pool_->flush_all() || !checkpoint()) return false;
+  log_rooms_.fetch_add(1);
+  return true;
 }
 
 std::uint64_t Core::redo_start() {
   const std::lock_guard lock(checkpoint_mutex_);
   return raw(superblocks_->current().redo_start);
+}
+
+/// Nobody needs what lies before, neither pages, which need it from there on, nor open transactions.
+Lsn Core::log_needed_from(Lsn pages_need_from) const {
+  Lsn from = pages_need_from;
+  for (const OpenTxn& open : txns_->open()) from = std::min(from, open.first);
+  return from;
 }
 
 void Core::say(const std::string& line) {
@@ -431,7 +481,7 @@ Status Core::close() {
       if (result) result = log_->flush(log_->end());
       if (result) result = collect_all();
       if (result) result = pool_->flush_all();
-      if (result) result = checkpoint();
+      if (result) result = checkpoint(true);
     } catch (const std::bad_alloc&) {
       result = Error(ErrorCode::kOutOfMemory, "no memory to close in order; the next open recovers");
     }

@@ -8,14 +8,24 @@
 
 namespace vaultgres::internal {
 
-Result<MapStats> Core::tree_stats(std::string_view name, const Tree& tree) {
+namespace {
+
+/// What a walk over an object's pages ended with. An object that is being taken apart answers anything.
+Status walked(const ObjectState& object, const Status& walk, const std::optional<Error>& damage) {
+  if (object.dropped.load()) return object.dropped_error();
+  return walk && damage ? Status(*damage) : walk;
+}
+
+}  // namespace
+
+Result<MapStats> Core::tree_stats(std::string_view name, const ObjectState& object, const Tree& tree) {
   MapStats stats;
   stats.name = name;
   std::uint64_t leaf_bytes = 0;
   std::uint64_t internal_bytes = 0;
   std::uint64_t children = 0;
   std::optional<Error> damage;
-  VG_TRY(tree.walk(
+  const Status walk = tree.walk(
       [&](const NodeView& node, PageId) {
         stats.height = std::max(stats.height, node.level() + 1);
         if (!node.is_leaf()) {
@@ -41,8 +51,8 @@ Result<MapStats> Core::tree_stats(std::string_view name, const Tree& tree) {
       },
       [&](PageId id, const std::string& what) {
         if (!damage) damage = Error(ErrorCode::kCorruption, "page " + std::to_string(raw(id)) + ": " + what);
-      }));
-  if (damage) return *damage;
+      });
+  VG_TRY(walked(object, walk, damage));
   const auto capacity = static_cast<double>(NodeView::capacity_bytes());
   if (stats.leaf_pages > 0) {
     stats.leaf_fill = static_cast<double>(leaf_bytes) / (static_cast<double>(stats.leaf_pages) * capacity);
@@ -112,13 +122,13 @@ Result<TableStats> Core::table_stats(std::string_view name) {
   stats.name = name;
   TableCounter counter(stats);
   std::optional<Error> damage;
-  VG_TRY(table->heap(*engine_).walk([&](PageId, Bytes page) { counter.page(page); },
-                                    [&](PageId id, const std::string& what) {
-                                      if (damage) return;
-                                      damage = Error(ErrorCode::kCorruption,
-                                                     "page " + std::to_string(raw(id)) + ": " + what);
-                                    }));
-  if (damage) return *damage;
+  const Status walk = table->heap(*engine_).walk([&](PageId, Bytes page) { counter.page(page); },
+                                                 [&](PageId id, const std::string& what) {
+                                                   if (!damage)
+                                                     damage = Error(ErrorCode::kCorruption,
+                                                                    "page " + std::to_string(raw(id)) + ": " + what);
+                                                 });
+  VG_TRY(walked(*table, walk, damage));
   counter.finish();
   return stats;
 }
@@ -132,6 +142,7 @@ Result<DatabaseStats> Core::stats() {
   stats.cache_pages = pool.frames;
   stats.cache_pages_free = pool.frames_free;
   stats.cache_pages_dirty = pool.frames_dirty;
+  stats.page_visits = pool.visits;
   stats.page_loads = pool.loads;
   stats.page_evictions = pool.evictions;
   stats.pages_written = pool.pages_cleaned;

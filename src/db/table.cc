@@ -181,7 +181,7 @@ Result<RowId> Table::insert(const Row& row) {
 Status Table::update(RowId id, const Row& row) {
   const auto there =
       change_alone(*handle_, [&](Txn& txn) { return update_within(*handle_->core, txn, *handle_->table, id, row); });
-  return updated(there, *handle_, id);
+  return internal::catch_bad_alloc([&] { return updated(there, *handle_, id); });
 }
 Result<bool> Table::erase(RowId id) {
   return change_alone(*handle_, [&](Txn& txn) { return erase_within(*handle_->core, txn, *handle_->table, id); });
@@ -199,7 +199,7 @@ Status Table::update(Transaction& txn, RowId id, const Row& row) {
   const auto there = internal::statement_within(*handle_->core, handle_->table, txn.state_.get(), [&](Txn& inner) {
     return update_within(*handle_->core, inner, *handle_->table, id, row);
   });
-  return updated(there, *handle_, id);
+  return internal::catch_bad_alloc([&] { return updated(there, *handle_, id); });
 }
 Result<bool> Table::erase(Transaction& txn, RowId id) {
   return internal::statement_within(*handle_->core, handle_->table, txn.state_.get(), [&](Txn& inner) {
@@ -211,14 +211,27 @@ Result<std::optional<Row>> Table::get(const Transaction& txn, RowId id) const {
   return read(*handle_, self, id);
 }
 
+namespace {
+
+/// Null: there is no memory for it.
+std::unique_ptr<internal::TableScanState> scan_state(const std::shared_ptr<TableHandle>& handle,
+                                                     const Result<TxnId>& self) noexcept {
+  try {
+    auto state = std::make_unique<internal::TableScanState>(handle, self ? *self : kNoTxn);
+    if (!self) state->error = self.error();
+    return state;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+}  // namespace
+
 TableScan Table::scan() const {
-  return TableScan(std::make_unique<internal::TableScanState>(handle_, kNoTxn));
+  return TableScan(scan_state(handle_, kNoTxn));
 }
 TableScan Table::scan(const Transaction& txn) const {
-  auto self = internal::reader_id(*handle_->core, txn.state_.get());
-  auto state = std::make_unique<internal::TableScanState>(handle_, self ? *self : kNoTxn);
-  if (!self) state->error = self.error();
-  return TableScan(std::move(state));
+  return TableScan(scan_state(handle_, internal::reader_id(*handle_->core, txn.state_.get())));
 }
 
 Result<std::uint64_t> Table::count() const {

@@ -36,6 +36,9 @@ Result<bool> TableScanState::fill() {
     if (!batch_.next_slot) {
       VG_ASSIGN(page_, next_page());
       if (page_ == kNoPage) return false;
+      // The pages of a table that is dropped may be somebody else's by now.
+      if (handle->table->dropped.load()) return handle->table->dropped_error();
+      engine.pool.read_ahead(std::span(pages_).subspan(number_ - 1 - pages_begin_), read_ahead_);
     }
     const auto registration = engine.snapshots.enter([&] { return newest_snapshot(engine); });
     VG_TRY(scan_heap_page(engine, heap, page_, from_slot, self, registration.snapshot(), kRowBatchBytes, batch_));
@@ -59,20 +62,23 @@ Result<bool> TableScanState::next() {
 
 }  // namespace internal
 
-TableScan::TableScan(std::unique_ptr<internal::TableScanState> state) : state_(std::move(state)) {}
+TableScan::TableScan(std::unique_ptr<internal::TableScanState> state) noexcept
+    : state_(std::move(state)), no_memory_(state_ == nullptr) {}
 TableScan::TableScan(TableScan&&) noexcept = default;
 TableScan& TableScan::operator=(TableScan&&) noexcept = default;
 TableScan::~TableScan() = default;
 
 Result<bool> TableScan::next() {
+  if (state_ == nullptr) return internal::no_cursor(no_memory_);
   internal::TableScanState& state = *state_;
   if (state.error) return *state.error;
-  Result<bool> moved = internal::run_call(*state.handle->core, [&]() -> Result<bool> {
-    VG_TRY(state.handle->core->engine().poison.check());
-    return state.next();
+  const internal::TableHandle& handle = *state.handle;
+  Result<bool> moved = internal::run_call(handle.core, [&]() -> Result<bool> {
+    VG_TRY(handle.core->engine().poison.check());
+    Result<bool> there = state.next();
+    // A table that is being taken apart answers anything.
+    return handle.table->dropped.load() ? handle.table->dropped_error() : there;
   });
-  // A table that is being taken apart answers anything.
-  if (state.handle->table->dropped.load()) moved = state.handle->table->dropped_error();
   if (!moved) state.error = moved.error();
   state.valid = moved && *moved;
   return moved;

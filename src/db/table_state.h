@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "db/core.h"
+#include "db/object_load.h"
 #include "txn/heap_load.h"
 #include "txn/heap_ops.h"
 #include "txn/leaf_batch.h"
@@ -73,23 +74,20 @@ struct TableScanState {
   std::vector<PageId> pages_;  ///< of the numbers from pages_begin_ on
   std::uint32_t pages_begin_ = 0;
   std::uint32_t number_ = 0;  ///< of the next page
-  PageId page_ = kNoPage;     ///< the one that batch_ is of
+  AlignedBuffer read_ahead_;
+  PageId page_ = kNoPage;  ///< the one that batch_ is of
   bool ended_ = false;
 };
 
 /// A table that is being filled.
 struct TableLoadState {
-  std::shared_ptr<Core> core;
-  std::string name;
-  CatalogEntry entry;
-  NewObject made;
-  std::shared_ptr<OpenTransaction> open;
+  explicit TableLoadState(const std::shared_ptr<Core>& core) : object(core) {}
+
+  ObjectLoad object;
   std::optional<RowCodec> codec;
   std::optional<HeapLoad> load;
   std::string bytes;  ///< of the row at hand
   std::uint64_t rows = 0;
-
-  ~TableLoadState();
 };
 
 }  // namespace vaultgres::internal

@@ -12,6 +12,12 @@ namespace vaultgres {
 
 namespace {
 
+/// Classes are hints: without log space the map finds out later.
+Status tell_map(const Heap& heap, PageId page) {
+  Status told = heap.note_free(page);
+  return !told && told.error().code() == ErrorCode::kNoSpace ? Status() : told;
+}
+
 /// Slots have an entry in the version table only if their history flag is set; a body has that of its home.
 bool is_needed(const Engine& engine, const Heap& heap, Tid tid, const HeapSlot& slot) {
   if (slot.state.kind == HeapKind::kBody) return engine.versions.has_entry(heap.object(), encode_tid(slot.link()));
@@ -111,12 +117,12 @@ Result<bool> purge_row(const Engine& engine, const Heap& heap, Tid tid) {
     again = slot.state.kind == HeapKind::kBody && (slot.state.ghost || view.surplus_bytes(tid.slot) > 0);
     noted = heap.note_free(page);
   }
-  if (!noted) VG_TRY(heap.note_free(tid.page));
+  if (!noted) VG_TRY(tell_map(heap, tid.page));
   for (const auto& [home, body] : moved) {
     VG_ASSIGN(const bool purged, purge_moved(engine, heap, home, body));
     if (!purged) continue;
-    VG_TRY(heap.note_free(home.page));
-    VG_TRY(heap.note_free(body.page));
+    VG_TRY(tell_map(heap, home.page));
+    VG_TRY(tell_map(heap, body.page));
   }
   return again;
 }

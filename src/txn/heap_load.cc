@@ -5,15 +5,9 @@
 
 #include "base/payload_buffer.h"
 #include "base/try.h"
-#include "buffer/mini_txn.h"
 #include "txn/overflow.h"
-#include "wal/log_space.h"
 
 namespace vaultgres {
-
-namespace {
-constexpr std::uint64_t kLongRowLogBytes = log_bytes_for(1024);
-}  // namespace
 
 HeapLoad::HeapLoad(const Engine& engine, Txn& txn, const Heap& heap) : engine_(engine), txn_(txn), heap_(heap) {
   register_heap_page_ops(ops_);
@@ -53,33 +47,21 @@ Status HeapLoad::flush() {
 /// The reference goes into any page that is there already.
 Status HeapLoad::add_long(Bytes row) {
   VG_ASSIGN(const BuiltChain chain, build_chain(engine_, txn_, heap_.object(), row));
-  const Bytes row_key = as_bytes(chain.retired_row);
-  for (;;) {
-    VG_TRY(engine_.poison.check());
-    LogSpace log_space(engine_.log);
-    VG_TRY(log_space.reserve(kLongRowLogBytes));
-    PageId page_id = kNoPage;
+  for (bool attached = false; !attached;) {
+    PageId page = kNoPage;
     {
       VG_ASSIGN(const HeapSlotGuard place, heap_.latch_for_insert(sizeof(OverflowRef)));
-      page_id = place.page.id();
+      page = place.page.id();
     }
-    // Pages of one object at a time may be waited for; the table's page is only tried, nobody else wants it.
-    VG_ASSIGN(ExclusiveGuard leaf, engine_.retired().write_leaf(row_key));
-    const NodeView::Position position = NodeView(leaf.page()).lower_bound(row_key);
-    if (!position.exact) return Error(ErrorCode::kCorruption, "the system tree of retired pages lost a row");
-    auto page = engine_.pool.try_exclusive(page_id);
-    if (!page || !HeapPageView(page->page()).has_room(sizeof(OverflowRef))) continue;
-    MiniTxn mini(engine_.pool, engine_.log, RecordKind::kSystem, txn_.id());
-    PayloadBuffer payload;
-    encode_heap_insert(payload, HeapPageView(page->page()).free_slot(), {HeapKind::kRow, false, true},
-                       std::as_bytes(std::span(&chain.ref, 1)));
-    mini.add(*page, PageOp::kHeapInsert, payload.bytes());
-    payload.clear();
-    encode_node_remove(payload, position.slot);
-    mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
-    mini.commit();
-    return {};
+    const auto put = [](Bytes bytes, Bytes ref, PayloadBuffer& payload) -> std::optional<PageOp> {
+      const HeapPageView view(bytes);
+      if (!view.has_room(ref.size())) return std::nullopt;
+      encode_heap_insert(payload, view.free_slot(), {HeapKind::kRow, false, true}, ref);
+      return PageOp::kHeapInsert;
+    };
+    VG_ASSIGN(attached, attach_chain(engine_, txn_, chain, page, put));
   }
+  return {};
 }
 
 }  // namespace vaultgres

@@ -16,7 +16,8 @@ namespace vaultgres {
 
 namespace {
 
-constexpr std::uint64_t kRowLogBytes = log_bytes_for(6 * kHeapContentBytesMax + 1024) + kHeapPurgeLogBytes;
+constexpr std::uint64_t kRowLogBytes =
+    log_bytes_for(6 * kHeapContentBytesMax + 1024) + kHeapPurgeLogBytes + kEndRecordLogBytes;
 
 /// A row under exclusive latches: its home and, if it was moved, its body's page.
 struct LatchedRow {
@@ -99,7 +100,7 @@ Result<Verdict> judge(const Engine& engine, const Txn& txn, const Heap& heap, La
       commit = peek.writer->commit_lsn();
       if (commit == 0) {
         row.release();
-        VG_TRY(wait_for_holder(engine, *peek.writer));
+        VG_TRY(wait_for_holder(engine, peek.writer));
         return Verdict::kAgain;
       }
       if (Lsn{commit} > newest_snapshot(engine)) {
@@ -130,7 +131,7 @@ Result<bool> claim(const Engine& engine, TxnManager& manager, Txn& txn, const He
   written.resize(noted);
   row.release();
   if (claimed.claim == VersionTable::Claim::kHeld) {
-    VG_TRY(wait_for_holder(engine, *claimed.holder));
+    VG_TRY(wait_for_holder(engine, claimed.holder));
   } else {
     VG_TRY(manager.make_version_room(full++));
   }
@@ -139,7 +140,7 @@ Result<bool> claim(const Engine& engine, TxnManager& manager, Txn& txn, const He
 
 /// Log space for the compensation stays reserved until the transaction ends.
 void keep_for_undo(Txn& txn, LogSpace& log_space, std::size_t undo_bytes) {
-  const std::uint64_t kept = undo_bytes + undo_bytes / 64 + 320;
+  const std::uint64_t kept = undo_bytes + undo_bytes / 64 + 320 + txn.end_log_bytes();
   log_space.keep(kept);
   txn.keep_log_space(kept);
 }
@@ -366,6 +367,7 @@ Result<bool> change_row(const Engine& engine, TxnManager& manager, Txn& txn, con
 Result<bool> update_row(const Engine& engine, TxnManager& manager, Txn& txn, const Heap& heap, Tid tid, Bytes row,
                         std::string& before) {
   RowChange change{.tid = tid};
+  if (row.size() > kInlineRowBytesMax) VG_TRY(wait_while_held(engine, txn, heap.object(), encode_tid(tid)));
   VG_TRY(make_content(engine, manager, txn, heap, row, change.content));
   return change_row(engine, manager, txn, heap, change, before);
 }
@@ -430,6 +432,7 @@ class PageScan {
     batch.clear();
     copied_.clear();
     too_old = false;
+    ghost_.reset();
     const unsigned slots = view.slots();
     for (unsigned i = from_slot; i < slots; ++i) {
       if (batch.bytes.size() > bytes_max) {
@@ -438,6 +441,13 @@ class PageScan {
       }
       copy_slot(view.slot(i), static_cast<std::uint16_t>(i), batch);
     }
+  }
+
+  /// Hands the page to the collector, if nobody else has: a ghost with an entry has one who will, and he looks at the
+  /// whole page.
+  void note_ghost() const {
+    if (!ghost_ || engine_.versions.has_entry(heap_.object(), encode_tid(*ghost_))) return;
+    engine_.found_ghost(heap_.object(), {page_, kWholePage});
   }
 
   Status finish(std::size_t bytes_max, RowBatch& batch) {
@@ -468,6 +478,7 @@ class PageScan {
 
   void copy_slot(const HeapSlot& slot, std::uint16_t number, RowBatch& batch) {
     const Tid tid{page_, number};
+    if (slot.state.ghost && !ghost_) ghost_ = slot.state.kind == HeapKind::kBody ? slot.link() : tid;
     if (slot.state.kind != HeapKind::kRow && slot.state.kind != HeapKind::kStub) return;
     if (slot.history) {
       const VersionTable::LookupResult older = engine_.versions.find(heap_.object(), encode_tid(tid), snapshot_, self_);
@@ -492,6 +503,7 @@ class PageScan {
   TxnId self_;
   Lsn snapshot_;
   std::vector<Copied> copied_;
+  std::optional<Tid> ghost_;  ///< the first one: the home of its row
 };
 
 }  // namespace
@@ -501,6 +513,7 @@ Status scan_heap_page(const Engine& engine, const Heap& heap, PageId page, std::
   PageScan scan(engine, heap, page, self, snapshot);
   VG_TRY(heap.read(
       page, [&](const HeapPageView& view) { scan.copy(view, from_slot, bytes_max, batch); }, Hint::kScan));
+  scan.note_ghost();
   if (scan.too_old) return too_old();
   return scan.finish(bytes_max, batch);
 }
@@ -604,6 +617,17 @@ Status restore_row(const Engine& engine, Txn& txn, const Heap& heap, const Recor
   return {};
 }
 
+/// The notes that a transaction made for the collector died with its process: one for each page in a row will do.
+void note_ghost_page(Txn& txn, const Heap& heap, Tid tid) {
+  std::vector<Txn::Written>& written = txn.written();
+  const auto is_noted = [&](const Txn::Written& note) {
+    return note.object == heap.object() && decode_tid(as_bytes(note.key)).page == tid.page;
+  };
+  if (written.empty() || !is_noted(written.back())) {
+    written.push_back({heap.object(), std::string(as_text(encode_tid(tid))), true});
+  }
+}
+
 }  // namespace
 
 Status undo_row(const Engine& engine, Txn& txn, const Heap& heap, const RecordView& record) {
@@ -615,9 +639,12 @@ Status undo_row(const Engine& engine, Txn& txn, const Heap& heap, const RecordVi
   if (undo.key.size() != kTidBytes) return impossible();
   const Tid tid = decode_tid(undo.key);
   LogSpace log_space(engine.log);
-  if (!txn.keeps_log_space()) VG_TRY(log_space.reserve(kRowLogBytes));  // a loser of a crash
+  const bool is_loser = !txn.keeps_log_space();  // of a crash
+  if (is_loser) VG_TRY(log_space.reserve(kRowLogBytes));
   if (undo.op != UndoOp::kRestoreRow) {
-    return set_home_ghost(engine, txn, heap, record, tid, undo.op == UndoOp::kEraseInsertedRow);
+    const bool inserted = undo.op == UndoOp::kEraseInsertedRow;
+    if (inserted && is_loser) note_ghost_page(txn, heap, tid);
+    return set_home_ghost(engine, txn, heap, record, tid, inserted);
   }
   if (undo.value.size() < sizeof(RowUndo) || undo.value.size() > sizeof(RowUndo) + kInlineRowBytesMax) {
     return impossible();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
+#include <new>
 
 #include "base/payload_buffer.h"
 #include "base/try.h"
@@ -16,6 +18,9 @@ namespace vaultgres {
 namespace {
 
 constexpr std::uint64_t kChainLogBytes = log_bytes_for(2 * kPageBytes + 1024);
+constexpr std::uint64_t kAttachLogBytes = log_bytes_for(1024);
+/// Pages of a chain that one record frees.
+constexpr unsigned kFreedAtOnce = 64;
 
 using PageBuffer = std::array<std::byte, kPageBytes>;
 
@@ -85,11 +90,11 @@ std::string retired_key(TxnId txn, std::uint32_t number) {
   return key;
 }
 
-Result<BuiltChain> build_chain(const Engine& engine, Txn& txn, ObjectId owner, Bytes value) {
-  BuiltChain chain{{}, retired_key(txn.id(), txn.next_retired())};
-  const Bytes row_key = as_bytes(chain.retired_row);
+namespace {
+
+/// `head`: the first page of what was built.
+Status extend_chain(const Engine& engine, const Txn& txn, ObjectId owner, Bytes row_key, Bytes value, PageId& head) {
   const Tree retired = engine.retired();
-  PageId head = kNoPage;
   std::size_t left = value.size();
   while (left > 0) {
     VG_TRY(engine.poison.check());
@@ -118,9 +123,74 @@ Result<BuiltChain> build_chain(const Engine& engine, Txn& txn, ObjectId owner, B
     head = pages[0];
     left -= part;
   }
+  return {};
+}
+
+}  // namespace
+
+Status free_chain(const Engine& engine, Bytes row_key) {
+  for (bool gone = false; !gone;) {
+    VG_TRY(engine.poison.check());
+    // Its pages go step by step, and the row says from where on.
+    RetiredRow row{};
+    bool there = false;
+    VG_TRY(engine.retired().read_leaf(row_key, [&](const NodeView& leaf) {
+      const NodeView::Position position = leaf.lower_bound(row_key);
+      there = position.exact && leaf.value(position.slot).size() == sizeof row;
+      if (there) std::memcpy(&row, leaf.value(position.slot).data(), sizeof row);
+    }));
+    if (!there) return {};
+    VG_ASSIGN(gone, free_chain_some(engine, row_key, row, kFreedAtOnce));
+  }
+  return {};
+}
+
+Result<BuiltChain> build_chain(const Engine& engine, Txn& txn, ObjectId owner, Bytes value, std::string* unfreed_row) {
+  BuiltChain chain{{}, retired_key(txn.id(), txn.next_retired())};
+  const Bytes row_key = as_bytes(chain.retired_row);
+  PageId head = kNoPage;
+  if (Status built = extend_chain(engine, txn, owner, row_key, value, head); !built) {
+    if (head != kNoPage && !free_chain(engine, row_key) && unfreed_row != nullptr) *unfreed_row = chain.retired_row;
+    return built.error();
+  }
   chain.ref.bytes.set(value.size());
   chain.ref.head.set(raw(head));
   return chain;
+}
+
+Result<bool> attach_chain(const Engine& engine, const Txn& txn, const BuiltChain& chain, PageId page,
+                          FunctionRef<std::optional<PageOp>(Bytes page, Bytes ref, PayloadBuffer& payload)> put) {
+  VG_TRY(engine.poison.check());
+  const Bytes row_key = as_bytes(chain.retired_row);
+  const Tree retired = engine.retired();
+  bool last_of_leaf = false;
+  {
+    LogSpace log_space(engine.log);
+    VG_TRY(log_space.reserve(kAttachLogBytes));
+    // Pages of one object at a time may be waited for; the other one is only tried, nobody else wants it.
+    VG_ASSIGN(ExclusiveGuard leaf, retired.write_leaf(row_key));
+    const NodeView::Position position = NodeView(leaf.page()).lower_bound(row_key);
+    if (!position.exact) return Error(ErrorCode::kCorruption, "the system tree of retired pages lost a row");
+    auto target = engine.pool.try_exclusive(page);
+    if (!target) return false;
+    PayloadBuffer payload;
+    const std::optional<PageOp> op = put(target->page(), std::as_bytes(std::span(&chain.ref, 1)), payload);
+    if (!op) return false;
+    MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem, txn.id());
+    mini.add(*target, *op, payload.bytes());
+    payload.clear();
+    encode_node_remove(payload, position.slot);
+    mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
+    mini.commit();
+    last_of_leaf = NodeView(leaf.page()).count() == 0;
+  }
+  if (!last_of_leaf) return true;
+  try {
+    static_cast<void>(retired.merge_at(row_key).has_value());
+  } catch (const std::bad_alloc&) {
+    // Done and logged whatever becomes of the merge: one that lacks something leaves an empty leaf behind.
+  }
+  return true;
 }
 
 Status read_chain(const Engine& engine, ObjectId owner, Bytes ref_bytes, std::string& value) {
@@ -140,7 +210,7 @@ Status read_chain(const Engine& engine, ObjectId owner, Bytes ref_bytes, std::st
   value.reserve(bytes);
   while (value.size() < bytes) {
     VG_ASSIGN(page, read_chain_page(engine, owner, page, &value));
-    ++page_visits.overflow;
+    engine.pool.count_visits(page_visits.overflow, 1);
   }
   if (value.size() != bytes || page != kNoPage) {
     return Error(ErrorCode::kCorruption, "a large value of object " + std::to_string(raw(owner)) +

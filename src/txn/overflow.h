@@ -5,9 +5,13 @@
 // transaction that publishes the chain erases the row; the one that replaces the value inserts one.
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "base/function_ref.h"
+#include "base/payload_buffer.h"
 #include "format/overflow.h"
+#include "format/page_op.h"
 #include "txn/engine.h"
 #include "txn/txn.h"
 
@@ -20,8 +24,21 @@ struct BuiltChain {
   OverflowRef ref;
   std::string retired_row;  ///< key of the row that publishing erases
 };
-/// Writes `value` into a new chain. On an error what was built is left to the collector. [no latch held]
-Result<BuiltChain> build_chain(const Engine& engine, Txn& txn, ObjectId owner, Bytes value);
+/// Writes `value` into a new chain. On an error what was built is freed again; what cannot be (the log has no space,
+/// say) is left to the collector, when `txn` has ended, or to who is told the key of its row and calls free_chain().
+/// [no latch held]
+Result<BuiltChain> build_chain(const Engine& engine, Txn& txn, ObjectId owner, Bytes value,
+                               std::string* unfreed_row = nullptr);
+/// Frees the rest of a chain whose building failed; its transaction is open, so that nobody else does. [no latch held]
+Status free_chain(const Engine& engine, Bytes row_key);
+
+/// For bulk loads: the chain's reference goes into a page of an object that nobody else can reach, and the chain's row
+/// of `retired` goes, in one system record. So at any point exactly one of the two leads to the chain: before the
+/// record a crash leaves the row, which frees the chain; after it the object, which frees it with itself while it is
+/// not published. `put` says, on the latched page, how the reference gets there, or that there is no room. False, and
+/// nothing has happened, in that case and when the page has left the cache. [no latch held]
+Result<bool> attach_chain(const Engine& engine, const Txn& txn, const BuiltChain& chain, PageId page,
+                          FunctionRef<std::optional<PageOp>(Bytes page, Bytes ref, PayloadBuffer& payload)> put);
 
 /// The value of a chain. The caller holds a registered snapshot in which the reference is visible.
 Status read_chain(const Engine& engine, ObjectId owner, Bytes ref, std::string& value);

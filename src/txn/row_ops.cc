@@ -117,7 +117,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
       changed.newest_commit = peek.writer->commit_lsn();
       if (changed.newest_commit == 0) {
         leaf.release();
-        VG_TRY(wait_for_holder(engine, *peek.writer));
+        VG_TRY(wait_for_holder(engine, peek.writer));
         return MaybeChanged{};
       }
       if (writer.txn != nullptr && Lsn{changed.newest_commit} > newest_snapshot(engine)) {
@@ -166,7 +166,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     if (claim.claim == VersionTable::Claim::kFull) return MaybeChanged(Changed{.outcome = Outcome::kTableFull});
     if (claim.claim == VersionTable::Claim::kHeld) {
       leaf.release();
-      VG_TRY(wait_for_holder(engine, *claim.holder));
+      VG_TRY(wait_for_holder(engine, claim.holder));
       return MaybeChanged{};
     }
     changed.claimed = claim.first;
@@ -205,8 +205,8 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
   if (needs_entry && !remove) set_history(leaf.unlogged_bytes(), position.slot, true);
   if (writer.txn != nullptr) {
     // For the compensation: key and old value, a header, the blocks' headers.
-    const std::uint64_t kept =
-        change.key.size() + before.value.size() + (change.key.size() + before.value.size()) / 64 + 160;
+    const std::uint64_t kept = change.key.size() + before.value.size() +
+                               (change.key.size() + before.value.size()) / 64 + 160 + writer.txn->end_log_bytes();
     log_space.keep(std::min(kept, log_bytes));
     writer.txn->keep_log_space(std::min(kept, log_bytes));
   }
@@ -220,7 +220,8 @@ Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& 
     VG_TRY(engine.poison.check());
     // The compensation's share stays reserved until the transaction ends.
     const std::uint64_t log_bytes =
-        Tree::log_bytes_of_change(change.key.size(), change.value.size() + kInlineValueBytesMax) + kPurgeLogBytes;
+        Tree::log_bytes_of_change(change.key.size(), change.value.size() + inline_value_max(change.key.size())) +
+        kPurgeLogBytes + (writer.txn != nullptr ? writer.txn->end_log_bytes() : 0);
     LogSpace log_space(engine.log);
     VG_TRY(log_space.reserve(log_bytes));
     VG_ASSIGN(std::optional<Changed> changed, try_change(engine, manager, writer, tree, change, log_space, log_bytes));
@@ -260,7 +261,8 @@ Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree
   Writer writer{txn.status(), &txn};
   Change change{.key = key, .value = value, .mode = mode};
   OverflowRef ref{};
-  if (value.size() > kInlineValueBytesMax) {
+  if (value.size() > inline_value_max(key.size())) {
+    VG_TRY(wait_while_held(engine, txn, tree.object(), key));
     VG_ASSIGN(const BuiltChain chain, build_chain(engine, txn, tree.object(), value));
     // From here on the transaction's end decides about the chain: committed it belongs to the entry, rolled
     // back its row is there again.
@@ -323,7 +325,7 @@ Status put_single(const Engine& engine, TxnManager& manager, const Tree& tree, B
     return in_transaction(manager, commit,
                           [&](Txn& txn) { return put_entry(engine, manager, txn, tree, key, value, put_mode); });
   };
-  if (value.size() > kInlineValueBytesMax) return as_transaction();
+  if (value.size() > inline_value_max(key.size())) return as_transaction();
   Writer writer;
   const Change change{.key = key, .value = value, .mode = put_mode};
   VG_ASSIGN(const Changed changed, change_entry(engine, manager, writer, tree, change));
@@ -371,11 +373,11 @@ Result<bool> get_entry(const Engine& engine, const Tree& tree, Bytes key, TxnId 
     std::uint8_t flags = 0;
     VG_TRY(tree.read_leaf(key, [&](const NodeView& leaf) {
       present = too_old = false;
-      const NodeView::Position position = leaf.lower_bound(key);
-      if (!position.exact) return;
-      flags = leaf.flags(position.slot);
+      const NodeView::Found found = leaf.find(key);
+      if (!found.position.exact) return;
+      flags = found.flags;
       present = (flags & kSlotGhost) == 0;
-      if (present) value.assign(as_text(leaf.value(position.slot)));
+      if (present) value.assign(as_text(found.value));
       if ((flags & kSlotHistory) == 0) return;
       // The look comes after the slot was copied and before the leaf is validated.
       VersionTable::LookupResult older = engine.versions.find(tree.object(), key, snapshot, self);

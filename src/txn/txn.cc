@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/check.h"
 #include "base/payload_buffer.h"
 #include "base/try.h"
 #include "buffer/mini_txn.h"
@@ -18,15 +19,43 @@ namespace vaultgres {
 namespace {
 /// So many keys left behind are worth a look at what can be dropped.
 constexpr std::size_t kLeftMany = 256;
-constexpr std::uint64_t kEndRecordLogBytes = log_bytes_for(sizeof(RecordHeader)) + kLogBlockBytes;
+/// With so many ghosts to be removed, what readers find can wait.
+constexpr std::size_t kFoundGhostsMax = 1024;
+
+/// Where this thread's DeferLockWaits wants to know whom it would have waited for.
+thread_local std::shared_ptr<const TxnStatus>* deferred_wait = nullptr;
 }  // namespace
 
-Status wait_for_holder(const Engine& engine, const TxnStatus& holder) {
-  if (holder.wait_finished(std::chrono::steady_clock::now() + engine.lock_timeout)) return {};
+DeferLockWaits::DeferLockWaits(std::shared_ptr<const TxnStatus>& holder) noexcept
+    : outer_(std::exchange(deferred_wait, &holder)) {}
+
+DeferLockWaits::~DeferLockWaits() {
+  deferred_wait = outer_;
+}
+
+Status wait_for_holder(const Engine& engine, const std::shared_ptr<const TxnStatus>& holder) {
+  if (deferred_wait != nullptr) {
+    *deferred_wait = holder;
+    return Error(ErrorCode::kConflict, "another transaction holds the key");
+  }
+  if (holder->wait_finished(std::chrono::steady_clock::now() + engine.lock_timeout)) return {};
+  return waited_too_long(engine, *holder);
+}
+
+Error waited_too_long(const Engine& engine, const TxnStatus& holder) {
   return Error(ErrorCode::kConflict, "another transaction (number " + std::to_string(raw(holder.id())) +
                                          ") has held the key for longer than the lock timeout of " +
                                          std::to_string(engine.lock_timeout.count()) +
                                          " ms; roll back and try again, or commit transactions sooner");
+}
+
+Status wait_while_held(const Engine& engine, const Txn& txn, ObjectId object, Bytes key) {
+  for (;;) {
+    const VersionTable::Peek peek = engine.versions.peek(object, key);
+    if (peek.writer == nullptr || peek.writer->id() == txn.id() || peek.writer->commit_lsn() != 0) return {};
+    if (peek.writer->finished()) return {};  // rolled back, and its entry is on its way out
+    VG_TRY(wait_for_holder(engine, peek.writer));
+  }
 }
 
 Status wait_until_filled(const Engine& engine, Lsn commit) {
@@ -120,11 +149,7 @@ Status TxnManager::commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode) {
     engine_.log.unreserve(txn->log_space_);
     return {};
   }
-  LogSpace log_space(engine_.log);
-  if (Status room = log_space.reserve(kEndRecordLogBytes); !room) {
-    VG_TRY(rollback(std::move(txn)));
-    return room.error().with_context("the transaction was rolled back");
-  }
+  VG_CHECK(txn->keeps_log_space(), "a transaction has changed something and keeps no log space for its end");
   MiniTxn end(engine_.pool, engine_.log, RecordKind::kCommit, txn->id(), txn->last());
   const Log::Appended record =
       end.commit([&](const Log::Appended& appended) { txn->status()->set_committed(appended.lsn); });
@@ -198,7 +223,7 @@ Status TxnManager::undo(Txn& txn, Lsn down_to) {
 Status TxnManager::end_rollback(Txn& txn) {
   LogSpace log_space(engine_.log);
   // Rollback draws on what the transaction keeps; each change has left more than its compensation takes.
-  if (!txn.keeps_log_space()) VG_TRY(log_space.reserve(kEndRecordLogBytes));
+  if (!txn.keeps_log_space()) VG_TRY(log_space.reserve(kEndRecordLogBytes));  // a loser of a crash
   MiniTxn end(engine_.pool, engine_.log, RecordKind::kRollbackEnd, txn.id(), txn.last());
   end.commit([&](const Log::Appended&) { txn.rolled_back_.store(true, std::memory_order_release); });
   return {};
@@ -260,6 +285,17 @@ void TxnManager::retire_version(Lsn commit, Txn::Written written) {
     many = left_.size() % kLeftMany == 0;
   }
   if (many) drop_versions();
+  engine_.wake_collector();
+}
+
+void TxnManager::note_ghost(ObjectId table, Tid tid) noexcept {
+  try {
+    const std::unique_lock lock(left_mutex_, std::try_to_lock);
+    if (!lock || ghosts_.size() >= kFoundGhostsMax) return;
+    ghosts_.push_back({table, std::string(as_text(encode_tid(tid))), true});
+  } catch (const std::bad_alloc&) {
+    return;
+  }
   engine_.wake_collector();
 }
 

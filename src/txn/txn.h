@@ -12,12 +12,16 @@
 #include <vector>
 
 #include "base/try.h"
+#include "buffer/mini_txn.h"
 #include "format/log.h"
 #include "txn/engine.h"
 
 namespace vaultgres {
 
 class TxnManager;
+
+/// Log space of a commit's record, or of the record at the end of a rollback.
+inline constexpr std::uint64_t kEndRecordLogBytes = log_bytes_for(sizeof(RecordHeader)) + kLogBlockBytes;
 
 /// One transaction. Used by one thread at a time. Ends by TxnManager::commit or rollback.
 class Txn {
@@ -51,7 +55,9 @@ class Txn {
   std::vector<Written>& written() noexcept { return written_; }
   /// Number for the next row of `retired`.
   std::uint32_t next_retired() noexcept { return retired_count_++; }
-  /// Log space kept for compensations, until the transaction ends.
+  /// Log space kept for compensations and the end record, until the transaction ends: no commit and no rollback meets a
+  /// full disk. `end_log_bytes()`: the end record's part, as long as nothing is kept.
+  std::uint64_t end_log_bytes() const noexcept { return keeps_log_space() ? 0 : kEndRecordLogBytes; }
   void keep_log_space(std::uint64_t bytes) noexcept { log_space_ += bytes; }
   bool keeps_log_space() const noexcept { return log_space_ > 0; }
 
@@ -105,6 +111,9 @@ class TxnManager {
   /// A key whose version entry may go once `commit` is durable and no older snapshot is registered, and
   /// whose slot, if it is a ghost, may go then too. Now and then the caller drops what has gathered.
   void retire_version(Lsn commit, Txn::Written written);
+  /// The same for a deleted row that somebody has met and that has no entry. Nothing when others are at it, or many
+  /// such notes wait already: who meets it next says so again.
+  void note_ghost(ObjectId table, Tid tid) noexcept;
   /// Drops version entries that nobody needs any more. [no latch held]
   void drop_versions();
   /// For a change that found the version table full for the (tried + 1)-th time: waits a moment for room. kTooLarge
@@ -164,7 +173,27 @@ auto in_transaction(TxnManager& manager, CommitMode mode, Body&& body) -> declty
 /// Whoever has committed then finds his own commit. The caller holds no latch.
 Status wait_until_filled(const Engine& engine, Lsn commit);
 
-/// Waits until `holder` has ended; kConflict after the engine's lock timeout. The caller holds no latch.
-Status wait_for_holder(const Engine& engine, const TxnStatus& holder);
+/// While it lives, changes of this thread do not wait for other transactions: one that would have to gives up with
+/// kConflict, and `holder` is the one in its way. For who has something in hand that others wait for, a gate say: he
+/// undoes what the change did, lets go of it, waits, and tries again. So nobody waits for somebody who waits for a
+/// lock.
+class DeferLockWaits {
+ public:
+  explicit DeferLockWaits(std::shared_ptr<const TxnStatus>& holder) noexcept;
+  ~DeferLockWaits();
+  DeferLockWaits(const DeferLockWaits&) = delete;
+  DeferLockWaits& operator=(const DeferLockWaits&) = delete;
+
+ private:
+  std::shared_ptr<const TxnStatus>* outer_;
+};
+
+/// Waits until `holder` has ended; kConflict after the engine's lock timeout, or at once (see DeferLockWaits). The
+/// caller holds no latch.
+Status wait_for_holder(const Engine& engine, const std::shared_ptr<const TxnStatus>& holder);
+Error waited_too_long(const Engine& engine, const TxnStatus& holder);
+/// Waits while another open transaction than `txn` holds the key, for who has much to write before he claims it.
+/// [no latch held]
+Status wait_while_held(const Engine& engine, const Txn& txn, ObjectId object, Bytes key);
 
 }  // namespace vaultgres

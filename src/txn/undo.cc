@@ -71,7 +71,8 @@ Result<Lsn> undo_record(const Engine& engine, Txn& txn, Bytes bytes) {
     return record.prev();
   }
   if (undo.key.size() > kKeyBytesMax ||
-      (undo.op == UndoOp::kRestoreValue && (undo.value.empty() || undo.value.size() > kInlineValueBytesMax + 1))) {
+      (undo.op == UndoOp::kRestoreValue &&
+       (undo.value.empty() || undo.value.size() > inline_value_max(undo.key.size()) + 1))) {
     return Error(ErrorCode::kCorruption, "a log record of transaction " + std::to_string(raw(record.txn())) +
                                              " says something impossible about how to undo it");
   }
