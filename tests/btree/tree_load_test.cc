@@ -21,7 +21,7 @@ ModelMap random_entries(TestRandom& random, std::size_t count) {
   const bool extremes = random.one_in(4);
   const std::string prefix = random.word(random.one_in(2) ? 0 : random.uniform(kKeyBytesMax - 16));
   const std::size_t tail_max = random.one_in(2) ? 12 : kKeyBytesMax - prefix.size();
-  const std::size_t value_max = random.one_in(2) ? 12 : kInlineValueBytesMax;
+  const std::size_t value_max = random.one_in(2) ? 12 : kEntryBytesMax;
   const auto size = [&](std::size_t most) {
     return fixed ? most : extremes ? (random.one_in(2) ? 0 : most) : random.uniform(most + 1);
   };
@@ -32,8 +32,8 @@ ModelMap random_entries(TestRandom& random, std::size_t count) {
     if (!fixed && random.one_in(4)) tail = number_key(random.uniform(1000)) + tail;
     tail.resize(std::min(tail.size(), kKeyBytesMax - prefix.size()));
     const std::uint8_t flags = random.one_in(10) ? kSlotOverflow : 0;
-    entries[prefix + random.word(2) + tail.substr(0, kKeyBytesMax - prefix.size() - 2)] = {
-        random.bytes(size(value_max)), flags};
+    const std::string key = prefix + random.word(2) + tail.substr(0, kKeyBytesMax - prefix.size() - 2);
+    entries[key] = {random.bytes(std::min(size(value_max), inline_value_max(key.size()))), flags};
   }
   return entries;
 }
@@ -110,7 +110,7 @@ TEST(TreeLoad, AnyNumberOfEntries) {
   TreeSpace space;
   for (std::size_t count = 0; count < 70; ++count) {
     ModelMap entries;
-    for (std::size_t i = 0; i < count; ++i) entries[number_key(i)] = {std::string(kInlineValueBytesMax, 'v'), 0};
+    for (std::size_t i = 0; i < count; ++i) entries[number_key(i)] = {std::string(inline_value_max(8), 'v'), 0};
     check_load(space, entries);
     ASSERT_FALSE(HasFailure()) << count << " entries";
   }
@@ -142,7 +142,7 @@ TEST(TreeLoad, LongestKeysAndValues) {
     std::string key(kKeyBytesMax, 'k');
     key[0] = static_cast<char>('a' + i / 20 % 20);
     key.back() = static_cast<char>('a' + i % 20);
-    entries[key] = {std::string(kInlineValueBytesMax, static_cast<char>('0' + i % 10)), kSlotOverflow};
+    entries[key] = {std::string(inline_value_max(key.size()), static_cast<char>('0' + i % 10)), kSlotOverflow};
   }
   ASSERT_EQ(entries.size(), 400u);
   const TreeContent content = check_load(space, entries, 100);
@@ -181,7 +181,7 @@ TEST(TreeLoad, RefusesWrongEntries) {
     ASSERT_EQ(code(key.substr(0, 7), "value"), ErrorCode::kInvalidArgument);
     ASSERT_EQ(code("", "value"), ErrorCode::kInvalidArgument);
     ASSERT_EQ(code(std::string(kKeyBytesMax + 1, '\xFF'), "value"), ErrorCode::kTooLarge);
-    ASSERT_EQ(code("\xFF", std::string(kInlineValueBytesMax + 1, 'v')), ErrorCode::kTooLarge);
+    ASSERT_EQ(code("\xFF", std::string(inline_value_max(1) + 1, 'v')), ErrorCode::kTooLarge);
     ASSERT_EQ(code("\xFF", "value", kSlotGhost), ErrorCode::kInvalidArgument);
   }
   EXPECT_EQ(load.entries(), 3000u);
@@ -210,7 +210,8 @@ TEST(TreeLoad, OutOfSpaceAtEachPage) {
   ModelMap entries;
   for (std::uint64_t i = 0; i < 400; ++i) {
     const std::uint8_t flags = random.one_in(4) ? kSlotOverflow : 0;
-    entries["a prefix " + number_key(i) + random.word(kKeyBytesMax / 2)] = {random.bytes(kInlineValueBytesMax), flags};
+    entries["a prefix " + number_key(i) + random.word(kKeyBytesMax / 2)] = {
+        random.bytes(inline_value_max(kKeyBytesMax)), flags};
   }
   bool done = false;
   for (unsigned pages = 0; !done; pages += 1 + pages / 40) {
@@ -350,7 +351,7 @@ TEST(TreeLoad, SoundAfterEachRecord) {
 TEST(TreeLoad, SmallCache) {
   TreeSpace space(kFramesMin);
   ModelMap entries;
-  for (std::uint64_t i = 0; i < 300; ++i) entries[number_key(i)] = {std::string(kInlineValueBytesMax, 'v'), 0};
+  for (std::uint64_t i = 0; i < 300; ++i) entries[number_key(i)] = {std::string(inline_value_max(8), 'v'), 0};
   check_load(space, entries);
   EXPECT_GT(space.pool->stats().evictions, 0u);
 }

@@ -113,7 +113,7 @@ TEST(SchemaTest, ChecksRows) {
   };
   EXPECT_EQ(error_of({1}), "the row has 1 values, the table 2 columns");
   EXPECT_EQ(error_of({Value(), "x"}), "column \"id\" must not be NULL");
-  EXPECT_EQ(error_of({32768, "x"}), "column \"id\" is int16; 32768 is out of its range");
+  EXPECT_EQ(error_of({32768, "x"}), "column \"id\" is int16, -32768 to 32767; 32768 is out of its range");
   EXPECT_EQ(error_of({1, 2}), "column \"name\" is text, not an integer");
 }
 

@@ -109,5 +109,47 @@ TEST_F(ReadOnlyTest, BesideReaders) {
   EXPECT_EQ(run_program({"insert", database_, "m", "bob", "43"}).code, 0);
 }
 
+// Goal: commands that only read share the database, however long one of them takes. Method: one has more to say than a
+// pipe holds, and nobody listens.
+TEST_F(ReadOnlyTest, ReadingCommandsShare) {
+  std::string puts;
+  for (int i = 0; i < 300; ++i) puts += "put\tkey" + std::to_string(i) + "\t" + std::string(1000, 'v') + "\n";
+  ASSERT_EQ(run_program({"batch", database_, "m"}, puts).code, 0);
+  Conversation slow({"range", database_, "m"});
+  ASSERT_EQ(slow.read_line(), "alice\t42");
+  for (const std::vector<std::string>& verb :
+       std::vector<std::vector<std::string>>{{"get", database_, "m", "alice"},
+                                             {"range", database_, "m", "--limit", "1"},
+                                             {"maps", database_},
+                                             {"tables", database_},
+                                             {"stats", database_},
+                                             {"stats", database_, "m"},
+                                             {"check", database_}}) {
+    const Answer answer = run_program(verb);
+    EXPECT_EQ(answer.code, 0) << verb[0] << answer.err;
+    EXPECT_EQ(answer.err, "") << verb[0];
+  }
+  const Answer refused = run_program({"insert", database_, "m", "bob", "43"});
+  EXPECT_EQ(refused.code, 4) << refused.err;
+  slow.kill();
+  EXPECT_EQ(run_program({"insert", database_, "m", "bob", "43"}).code, 0);
+}
+
+// Goal: a command that only reads recovers a database that was not closed, so that the next one need not.
+TEST_F(ReadOnlyTest, ReadingCommandsRecoverForGood) {
+  {
+    Conversation killed({"batch", database_, "m"});
+    for (int i = 0; i < 9; ++i) ASSERT_EQ(killed.ask("put\tbob\t4" + std::to_string(i)), "ok");
+    ASSERT_EQ(killed.ask("put\tbob\t43"), "ok");
+    killed.kill();
+  }
+  const Answer first = run_program({"get", database_, "m", "bob"});
+  EXPECT_EQ(first.out, "43\n") << first.err;
+  EXPECT_NE(first.err.find("recovered after a crash"), std::string::npos) << first.err;
+  const Answer second = run_program({"get", database_, "m", "bob"});
+  EXPECT_EQ(second.out, "43\n");
+  EXPECT_EQ(second.err, "");
+}
+
 }  // namespace
 }  // namespace vaultgres

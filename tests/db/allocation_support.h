@@ -2,9 +2,12 @@
 // operators new and delete of the program that it is linked into.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 
 #include "io/file.h"
 
@@ -46,6 +49,18 @@ class AllocationsFail {
  private:
   const bool before_;
 };
+
+/// Runs a call of the library, whose allocations may fail; it must not throw.
+template <class Call>
+auto expose(const char* what, Call&& call) -> decltype(call()) {
+  try {
+    const AllocationsFail exposed(true);
+    return call();
+  } catch (const std::bad_alloc&) {
+    ADD_FAILURE() << what << " let std::bad_alloc through";
+    return Error(ErrorCode::kOutOfMemory, "thrown");
+  }
+}
 
 /// The same files, whose own allocations never fail: a system call needs no memory of the program, SimFileSystem does.
 std::unique_ptr<FileSystem> spare_allocations_of(FileSystem& files);

@@ -9,6 +9,7 @@
 
 #include "db/crash_support.h"
 #include "support/scale.h"
+#include "support/table_fixture.h"
 #include "support/watchdog.h"
 
 namespace vaultgres {
@@ -224,6 +225,14 @@ TEST_F(PoisonedDatabaseTest, AFailedLogSyncIsToldToEveryLaterCallAndNothingIsRet
   expect_sound(reopened);
 }
 
+// Goal: what fails while the log is durable to its end is told, too, by a call that would have nothing to do.
+TEST_F(PoisonedDatabaseTest, ASyncThatHasNothingToDoTellsTheCauseToo) {
+  ASSERT_OK(map_.put("before", "1"));
+  disk_.inject({.call = IoCall::kSync, .os_error = EIO, .sticky = true, .path_contains = "doublewrite.vg"});
+  ASSERT_FALSE(db_.checkpoint());
+  EXPECT_ERROR(kPoisoned, db_.sync());
+}
+
 TEST_F(PoisonedDatabaseTest, WhatAFailedSyncDroppedIsNeverShown) {
   disk_.inject({.call = IoCall::kSync, .os_error = EIO, .sticky = true, .path_contains = "/log/"});
   ASSERT_FALSE(map_.put("k", "1"));
@@ -285,22 +294,36 @@ TEST_P(FullDiskTest, WritesFailCleanlyReadsAndErasesGoOnAndSpaceHeals) {
     }
   }
   EXPECT_EQ(content_of(map), expected);
+  const auto erase = [&](const std::string& key) -> Result<bool> {
+    if (!GetParam()) return map.erase(key);
+    Result<Transaction> txn = db.begin();
+    if (!txn) return txn.error();
+    const Result<bool> gone = map.erase(*txn, key);
+    if (!gone) {
+      EXPECT_TRUE(txn->rollback());
+      return gone;
+    }
+    if (const Status done = txn->commit(); !done) return done.error();
+    return gone;
+  };
   std::vector<std::string> keys;
   for (const auto& [key, value] : expected) keys.push_back(key);
   random.shuffle(keys);
   unsigned erased = 0;
   for (const std::string& key : keys) {
-    if (erased == 50) break;
-    const Result<bool> gone = map.erase(key);
-    if (!gone) {
-      // A large value leaves a row in `retired`, which may need a page; any change needs log, which may be full.
+    const Result<bool> gone = erase(key);
+    // A large value leaves a row in `retired`, which may need a page.
+    const bool large = expected[key].size() > inline_value_max(key.size());
+    if (!gone && large) {
       ASSERT_EQ(gone.error().code(), ErrorCode::kNoSpace) << gone.error().message();
       continue;
     }
+    ASSERT_OK(gone) << "after " << erased << " erases";
     EXPECT_TRUE(*gone);
     expected.erase(key);
-    ++erased;
+    erased += !large;
   }
+  EXPECT_GE(erased, 50u);
   EXPECT_EQ(content_of(map), expected);
   expect_sound(db);
   disk.limit_space(std::nullopt);
@@ -315,6 +338,90 @@ TEST_P(FullDiskTest, WritesFailCleanlyReadsAndErasesGoOnAndSpaceHeals) {
   Database reopened = *open_on(disk);
   EXPECT_EQ(content_of(*reopened.open_map("m")), expected);
   expect_sound(reopened);
+}
+
+/// No new log segment can be made; those that are there can be used again.
+void stop_the_log_from_growing(SimFileSystem& disk) {
+  disk.inject({.call = IoCall::kAllocate, .os_error = ENOSPC, .sticky = true, .path_contains = "/log/"});
+}
+
+/// About as much log as a checkpoint leaves free is gone after so many calls that sync a block each.
+constexpr int kCallsForSegments = 4 * (256 << 10) / 4096;
+
+TEST(FullDisk, ChangesOfTheCatalogAndTransactionsGoOnInTheLogThatIsThere) {
+  SimFileSystem disk;
+  Database db = *open_on(disk);
+  Table people = *db.create_table("people", people_schema());
+  Map map = *db.create_map("m");
+  ASSERT_OK(map.put("large", std::string(100 * kPageBytes, 'l')));  // the data file grows, and the log has its spare
+  stop_the_log_from_growing(disk);
+  std::string name = "m";
+  for (int i = 0; i < kCallsForSegments; ++i) {
+    const std::string next = "m" + std::to_string(i);
+    ASSERT_OK(db.rename_map(name, next));
+    name = next;
+  }
+  for (int i = 0; i < kCallsForSegments / 4; ++i) {
+    ASSERT_OK(db.create_map("n"));
+    ASSERT_OK(db.set_pinned("n", true));
+    ASSERT_OK(db.drop_map("n"));
+    ASSERT_OK(db.create_table("t", people_schema()));
+    ASSERT_OK(db.drop_table("t"));
+  }
+  for (int i = 0; i < kCallsForSegments; ++i) {
+    Transaction txn = *db.begin();
+    ASSERT_OK(map.put(txn, "k", std::to_string(i)));
+    ASSERT_OK(people.insert(txn, person(i)));
+    if (i % 4 == 0) {
+      ASSERT_OK(txn.rollback());
+    } else {
+      ASSERT_OK(txn.commit());
+    }
+  }
+  EXPECT_EQ(rows_of(people).size(), kCallsForSegments - kCallsForSegments / 4);
+  expect_sound(db);
+}
+
+TEST(FullDisk, AnIndexIsMadeInTheLogThatIsThere) {
+  SimFileSystem disk;
+  Database db = *open_on(disk);
+  Table people = *db.create_table("people", people_schema());
+  {
+    TableLoad load = *db.load_table("crowd", people_schema());
+    for (int i = 0; i < 30000; ++i) ASSERT_OK(load.add(person(i, 60)));
+    ASSERT_OK(load.finish());
+  }
+  stop_the_log_from_growing(disk);
+  ASSERT_OK(db.create_index("by_id", "crowd", {.columns = {{"id"}, {"data"}}, .unique = true}));
+  const auto stats = db.index_stats("by_id");
+  ASSERT_OK(stats);
+  EXPECT_GT((stats->leaf_pages + stats->internal_pages) * kPageBytes, std::uint64_t{1} << 20) << "it would fit anyhow";
+  EXPECT_GT(disk.faults_hit(), 0u);
+  expect_sound(db);
+}
+
+TEST(FullDisk, AnIndexThatDoesNotFitLeavesNothingAndIsMadeOnceThereIsRoom) {
+  SimFileSystem disk;
+  Database db = *open_on(disk);
+  {
+    TableLoad load = *db.load_table("crowd", people_schema());
+    for (int i = 0; i < 20000; ++i) ASSERT_OK(load.add(person(i, 60)));
+    ASSERT_OK(load.finish());
+  }
+  Table crowd = *db.open_table("crowd");
+  ASSERT_OK(db.checkpoint());
+  const IndexSpec spec{.columns = {{"id"}, {"data"}}, .unique = true};
+  disk.limit_space(disk.used_bytes() + (std::uint64_t{256} << 10));
+  for (int i = 0; i < 3; ++i) EXPECT_ERROR(kNoSpace, db.create_index("by_id", "crowd", spec));
+  EXPECT_TRUE(db.indexes()->empty());
+  expect_sound(db);
+  for (const auto& [id, row] : rows_of(crowd)) {
+    if (row[0].integer() >= 500) continue;
+    ASSERT_TRUE(*crowd.erase(id));
+  }
+  disk.limit_space(std::nullopt);
+  ASSERT_OK(db.create_index("by_id", "crowd", spec));
+  expect_sound(db);
 }
 
 TEST(FullDiskAtOpen, AnOpenThatFindsNoSpaceSucceedsOnceThereIsSome) {

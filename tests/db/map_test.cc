@@ -54,13 +54,31 @@ TEST_F(MapTest, KeysAtTheLimitWorkAndOneByteMoreIsRefused) {
   EXPECT_ERROR(kTooLarge, map_.erase(longest + "x"));
 }
 
+// Goal: visits and loads say what reads found in the cache. Method: gets of one leaf only hit; then others, in a cache
+// that holds a fraction, miss, too. Visits are counted by the thousand.
+TEST_F(MapTest, VisitsAndLoadsAreCounted) {
+  ASSERT_OK(map_.put("k", "v"));
+  const DatabaseStats before = *db_.stats();
+  for (int i = 0; i < 20000; ++i) ASSERT_OK(map_.get("k"));
+  const DatabaseStats hits = *db_.stats();
+  EXPECT_EQ(hits.page_loads, before.page_loads);
+  EXPECT_GE(hits.page_visits, before.page_visits + 20000 - 2048);
+  EXPECT_LE(hits.page_visits, before.page_visits + 20000 + 2048);
+  const std::uint64_t pages = 4 * before.cache_pages;
+  for (std::uint64_t i = 0; i < 8 * pages; ++i) {
+    ASSERT_OK(map_.put("k" + std::to_string(i), std::string(kPageBytes / 8, 'v')));
+  }
+  const DatabaseStats filled = *db_.stats();
+  for (std::uint64_t i = 0; i < 8 * pages; i += 8) ASSERT_OK(map_.get("k" + std::to_string(i)));
+  EXPECT_GT(db_.stats()->page_loads, filled.page_loads + pages / 4);
+}
+
 TEST_F(MapTest, ValuesOfAllSizesAroundTheInlineLimit) {
   TestRandom random;
   Content expected;
   const std::size_t page = kPageBytes;
-  for (const std::size_t bytes :
-       {std::size_t{0}, kInlineValueBytesMax - 1, kInlineValueBytesMax, kInlineValueBytesMax + 1, page - 33, page - 32,
-        page - 31, page, 2 * page, 10 * page + 7}) {
+  for (const std::size_t bytes : {std::size_t{0}, inline_value_max(5) - 1, inline_value_max(5), inline_value_max(5) + 1,
+                                  page - 33, page - 32, page - 31, page, 2 * page, 10 * page + 7}) {
     const std::string key = "k" + std::to_string(bytes);
     expected[key] = random.bytes(bytes);
     ASSERT_OK(map_.put(key, expected[key]));

@@ -23,18 +23,6 @@
 namespace vaultgres {
 namespace {
 
-/// Runs a call of the library, whose allocations may fail.
-template <class Call>
-auto expose(const char* what, Call&& call) -> decltype(call()) {
-  try {
-    const AllocationsFail exposed(true);
-    return call();
-  } catch (const std::bad_alloc&) {
-    ADD_FAILURE() << what << " let std::bad_alloc through";
-    return Error(ErrorCode::kOutOfMemory, "thrown");
-  }
-}
-
 std::string key_of(std::uint64_t number) {
   return "key " + std::to_string(number);
 }

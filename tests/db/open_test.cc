@@ -1,10 +1,16 @@
 // Goal: opening is safe however the last process ended, however often, and whoever else opens at the same time.
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <semaphore>
 #include <thread>
 
 #include "support/database.h"
+#include "support/hooked_file_system.h"
+#include "support/random.h"
+#include "support/scale.h"
 #include "support/sim_file_system.h"
+#include "support/watchdog.h"
 
 namespace vaultgres {
 namespace {
@@ -96,6 +102,127 @@ TEST(OpenTest, ThoseWhoCreateItAtTheSameTimeDoNotDestroyEachOther) {
     EXPECT_EQ(db->maps()->size(), static_cast<std::size_t>(have.load()));
     expect_sound(*db);
   }
+}
+
+// --- Two creators, whose calls of the file system come in every order that stops each of them once
+
+/// Opens and creates a map in a thread of its own, which may stop before a call of the file system.
+class Creator {
+ public:
+  Creator(SimFileSystem& disk, std::string name, bool closes) : disk_(disk), name_(std::move(name)), closes_(closes) {}
+  ~Creator() {
+    if (thread_.joinable()) finish();
+  }
+  /// Runs to its `stop`-th call of those that create files, or to its end.
+  void start(std::uint64_t stop) {
+    stop_ = stop;
+    thread_ = std::thread([this] {
+      runner_ = std::this_thread::get_id();
+      run();
+      if (!has_stopped_) stopped_.release();
+    });
+    stopped_.acquire();
+  }
+  void finish() {
+    go_on_.release();
+    thread_.join();
+  }
+  bool has_stopped() const { return has_stopped_; }
+  bool had_it() const { return had_it_; }
+  bool has_it() const { return db_.has_value(); }
+  const std::string& name() const { return name_; }
+  const std::optional<Error>& error() const { return error_; }
+  std::string answer() const { return error_ ? std::string(error_->message()) : "has it"; }
+  void close() { db_.reset(); }
+
+ private:
+  void run() {
+    Result<Database> db = open_on(files_);
+    if (!db) {
+      error_ = db.error();
+      return;
+    }
+    EXPECT_EQ(test_text(db->create_map(name_)), "");
+    had_it_ = true;
+    if (!closes_) db_.emplace(*std::move(db));
+  }
+  void before_call(FileCall call) {
+    if (std::this_thread::get_id() != runner_ || is_created_) return;
+    is_created_ = is_renamed_;  // the call after the one that gives the file its name is the last one to stop at
+    is_renamed_ = call == FileCall::kRename;
+    if (++calls_ != stop_) return;
+    has_stopped_ = true;
+    stopped_.release();
+    go_on_.acquire();
+  }
+
+  SimFileSystem& disk_;
+  const std::string name_;
+  const bool closes_;
+  HookedFileSystem files_{disk_, [this](FileCall call, const std::string&) { before_call(call); }};
+  std::thread::id runner_;
+  std::uint64_t stop_ = 0;
+  std::uint64_t calls_ = 0;
+  bool is_renamed_ = false;
+  bool is_created_ = false;
+  bool has_stopped_ = false;
+  std::binary_semaphore stopped_{0};
+  std::binary_semaphore go_on_{0};
+  bool had_it_ = false;
+  std::optional<Error> error_;
+  std::optional<Database> db_;
+  std::thread thread_;
+};
+
+class TwoCreatorsTest : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Winner, TwoCreatorsTest, ::testing::Bool(),
+                         [](const auto& one) { return one.param ? "Closes" : "StaysOpen"; });
+
+// One stops before some call, the other one before some call of its own, the first goes on to its end, then the other
+// one. Whoever gets the database gets the one that stays; one of them gets it.
+TEST_P(TwoCreatorsTest, WhoMeetAtAnyOfTheirCallsNeverMakeTwoDatabases) {
+  Watchdog watchdog("creators", std::chrono::seconds(60));
+  // Not each pair of places by default: the places of one at which it matters where the other stands come in rows.
+  TestRandom random;
+  const std::uint64_t stride = scaled(1) > 1 ? 1 : 5;
+  unsigned orders = 0;
+  bool first_stopped = true;
+  for (std::uint64_t first_stop = 1; first_stopped; ++first_stop) {
+    bool second_stopped = true;
+    for (std::uint64_t second_stop = random.between(1, stride); second_stopped; second_stop += stride, ++orders) {
+      SimFileSystem disk;
+      Creator first(disk, "first", GetParam());
+      Creator second(disk, "second", GetParam());
+      first.start(first_stop);
+      second.start(second_stop);
+      first_stopped = first.has_stopped();
+      second_stopped = second.has_stopped();
+      first.finish();
+      second.finish();
+      SCOPED_TRACE("stopped before calls " + std::to_string(first_stop) + " and " + std::to_string(second_stop) +
+                   "; first: " + first.answer() + "; second: " + second.answer());
+      ASSERT_TRUE(first.had_it() || second.had_it());
+      ASSERT_FALSE(first.has_it() && second.has_it()) << "both have it open";
+      std::vector<std::string> names;
+      for (const Creator* each : {&first, &second}) {
+        if (each->had_it()) names.push_back(each->name());
+        if (each->error()) {
+          ASSERT_NE(each->error()->code(), ErrorCode::kCorruption);
+        }
+      }
+      first.close();
+      second.close();
+      Result<Database> db = open_on(disk);
+      ASSERT_OK(db);
+      std::vector<std::string> found;
+      const std::vector<MapInfo> maps = *db->maps();
+      for (const MapInfo& map : maps) found.push_back(map.name);
+      ASSERT_EQ(found, names);
+      expect_sound(*db);
+      if (HasFailure()) return;
+    }
+  }
+  EXPECT_GT(orders, 50u);
 }
 
 }  // namespace

@@ -6,7 +6,8 @@
 //   3. A log block is written once; a recovery may write the same bytes again.
 //   4. A log block goes only to a segment whose name and whose zeros are durable.
 //   5. A superblock names only durable log, and one of the two is never touched while the other is not synced.
-//   6. A log segment goes away only below the redo start of a synced superblock.
+//   6. A log segment goes away only below the redo start of a synced superblock, or behind the end that one says the
+//      epoch before had.
 //   7. A durable commit returns only when the log is durable behind where it stood before the call.
 //
 // Durable is what the observer has seen synced, not what the engine says.
@@ -218,6 +219,9 @@ class OrderingObserver final : public SimObserver {
   void on_gone(const std::string& path) {
     if (!superblock_) return;
     const std::uint64_t end = (number_of(path) + 1) * segment_bytes();
+    const std::uint32_t epochs = superblock_->epoch_count.get();
+    const std::uint64_t ended = epochs > 1 ? superblock_->epochs[epochs - 2].end.get() : 0;
+    if (end - segment_bytes() >= ended && end <= epoch_first_ && ended != 0) return;
     if (end > superblock_->redo_start.get() && end <= epoch_first_ && superblock_->checkpoint.get() != 0) {
       violation(path + " goes away although redo starts at " + std::to_string(superblock_->redo_start.get()));
     }

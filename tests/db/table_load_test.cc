@@ -1,7 +1,9 @@
 // Goal: a load gives the table with all its rows or nothing at all: no name, no rows, no pages.
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <set>
+#include <thread>
 
 #include "support/scale.h"
 #include "support/sim_file_system.h"
@@ -138,6 +140,23 @@ TEST_F(TableLoadTest, ALoadThatClosingInterruptsLeavesNothing) {
   reopen();
   EXPECT_TRUE(db_->tables()->empty());
   expect_given_back(before);
+}
+
+// Whoever comes first rolls the load back; the other one touches nothing of it, nor of what closing takes away.
+TEST_F(TableLoadTest, ALoadMayEndWhileClosingInterruptsIt) {
+  for (std::uint64_t round = 0; round < scaled(20); ++round) {
+    Database db = *Database::open_in_memory(small_options());
+    std::optional<TableLoad> load(*db.load_table("t", people_schema()));
+    add_rows(*load, 3);
+    std::barrier start(2);
+    std::thread ending([&] {
+      start.arrive_and_wait();
+      load.reset();
+    });
+    start.arrive_and_wait();
+    EXPECT_EQ(test_text(db.close()), "");
+    ending.join();
+  }
 }
 
 TEST_F(TableLoadTest, ARefusedRowDoesNotEndTheLoad) {

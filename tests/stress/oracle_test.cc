@@ -2,33 +2,44 @@
 // data each find exactly what they wrote; in the end a scan is the union of all, and the database is sound.
 //
 // Method: a key belongs to the thread that its hash names, so neighbours in a leaf have different owners. Each
-// thread keeps its own entries in a std::map and compares every answer. VG_STRESS_OPS sets the number of operations.
+// thread keeps its own entries in a std::map and compares every answer. VG_STRESS_OPS sets the number of operations
+// and with it that of the keys: 20,000,000 operations choose among 5,000,000 keys, in a cache of 16 MiB. Durable runs
+// keep their files in memory, relaxed ones on the disk of TMPDIR.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 
 #include "support/crash_workload.h"
 #include "support/scale.h"
+#include "support/temp_directory.h"
 #include "support/watchdog.h"
 
 namespace vaultgres {
 namespace {
 
 constexpr unsigned kThreads = 8;
-constexpr std::uint64_t kKeySpace = 60000;
 
 std::uint64_t operations() {
   const char* given = std::getenv("VG_STRESS_OPS");
-  return given != nullptr ? std::strtoull(given, nullptr, 0) : scaled(200000);
+  return given != nullptr ? std::strtoull(given, nullptr, 0) : scaled(500000);
 }
 
-/// 1 to 64 bytes; many share long beginnings.
+std::uint64_t possible_keys() {
+  return std::clamp<std::uint64_t>(operations() / 4, 60000, 5000000);
+}
+
+std::size_t cache_bytes() {
+  return std::size_t{possible_keys() < 1000000 ? 2u : 16u} << 20;
+}
+
+/// The i-th key: 1 to 64 bytes; many share long beginnings.
 std::string key_of(std::uint64_t i) {
   std::uint64_t mixed = (i + 1) * 0x9E3779B97F4A7C15u;
   mixed ^= mixed >> 29;
-  std::string key(mixed % 4 == 0 ? 0 : mixed % 47, static_cast<char>('a' + mixed / 64 % 3));
-  return key + std::to_string(i * 7919 % kKeySpace);
+  std::string key(mixed % 4 == 0 ? 0 : mixed % 58, static_cast<char>('a' + mixed / 64 % 3));
+  return key + std::to_string(i);
 }
 
 /// A value is known by the number of its write: its bytes follow from it and its key.
@@ -74,7 +85,7 @@ class Worker {
 
   std::string own_key() {
     for (;;) {
-      std::string key = key_of(random_.uniform(kKeySpace));
+      std::string key = key_of(random_.uniform(keys_));
       if (owner_of(key, kThreads) == number_) return key;
     }
   }
@@ -96,7 +107,7 @@ class Worker {
   }
 
   std::string get() {
-    const std::string key = random_.one_in(4) ? key_of(random_.uniform(kKeySpace)) : own_key();
+    const std::string key = random_.one_in(4) ? key_of(random_.uniform(keys_)) : own_key();
     const auto value = map_.get(key);
     if (!value) return "get: " + std::string(value.error().message());
     if (owner_of(key, kThreads) != number_) {
@@ -109,7 +120,7 @@ class Worker {
 
   /// A stretch of entries, either way: in order, and of the own ones exactly those that are there.
   std::string scan(bool forward) {
-    const std::string start = key_of(random_.uniform(kKeySpace));
+    const std::string start = key_of(random_.uniform(keys_));
     Cursor cursor = map_.cursor();
     std::string last = start;
     std::map<std::string, std::string> seen;
@@ -137,6 +148,7 @@ class Worker {
 
   Map map_;
   const unsigned number_;
+  const std::uint64_t keys_ = possible_keys();
   TestRandom random_;
   std::map<std::string, std::uint32_t> own_;
   std::uint32_t write_ = 0;
@@ -148,10 +160,13 @@ INSTANTIATE_TEST_SUITE_P(Modes, OracleTest, ::testing::Values(Durability::kDurab
 
 TEST_P(OracleTest, EightThreadsFindExactlyWhatTheyWrote) {
   const std::uint64_t total = operations();
-  Options options = small_options();
+  Options options;
+  options.cache_bytes = cache_bytes();
   options.durability = GetParam();
   options.lock_timeout = std::chrono::milliseconds(20000);
-  Result<Database> db = Database::open_in_memory(options);
+  const TempDirectory directory;
+  Result<Database> db = GetParam() == Durability::kDurable ? Database::open_in_memory(options)
+                                                           : Database::open(directory.file("db"), options);
   ASSERT_OK(db);
   Result<Map> map = db->create_map("m");
   ASSERT_OK(map);
@@ -168,20 +183,25 @@ TEST_P(OracleTest, EightThreadsFindExactlyWhatTheyWrote) {
   std::map<std::string, std::uint32_t> all;
   for (const Worker& worker : workers) all.insert(worker.own().begin(), worker.own().end());
   Cursor cursor = map->cursor();
+  std::uint64_t live_bytes = 0;
   for (const auto& [key, write] : all) {
     const Result<bool> more = cursor.next();
     ASSERT_OK(more);
     ASSERT_TRUE(*more) << "the scan ends before " << key;
     ASSERT_EQ(cursor.key(), key);
     ASSERT_EQ(cursor.value(), value_of(key, write)) << key;
+    live_bytes += cursor.key().size() + cursor.value().size();
   }
   ASSERT_FALSE(*cursor.next()) << "the scan goes on with " << cursor.key();
   expect_sound(*db);
   const DatabaseStats stats = *db->stats();
-  std::printf("%llu operations, %zu entries, %llu pages (%llu free), %llu evictions, %llu loads, %llu checkpoints\n",
-              static_cast<unsigned long long>(total), all.size(), static_cast<unsigned long long>(stats.pages),
-              static_cast<unsigned long long>(stats.pages_free), static_cast<unsigned long long>(stats.page_evictions),
-              static_cast<unsigned long long>(stats.page_loads), static_cast<unsigned long long>(stats.checkpoints));
+  std::printf("%llu operations on %llu possible keys; at the end %zu entries of %llu MiB, cache %zu MiB\n",
+              static_cast<unsigned long long>(total), static_cast<unsigned long long>(possible_keys()), all.size(),
+              static_cast<unsigned long long>(live_bytes >> 20), options.cache_bytes >> 20);
+  std::printf("%llu pages (%llu free), %llu evictions, %llu loads, %llu checkpoints\n",
+              static_cast<unsigned long long>(stats.pages), static_cast<unsigned long long>(stats.pages_free),
+              static_cast<unsigned long long>(stats.page_evictions), static_cast<unsigned long long>(stats.page_loads),
+              static_cast<unsigned long long>(stats.checkpoints));
   if (total >= 50000) {
     EXPECT_GT(stats.page_evictions, 0u);
   }
