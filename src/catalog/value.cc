@@ -126,7 +126,10 @@ Status check_value(const Column& column, const Value& value) {
   const std::string type(column_type_name(column.type));
   if (kind_of(column.type) != value.kind()) return bad_value(column, "is " + type + ", not " + kind_name(value.kind()));
   if (value.kind() == Value::Kind::kInteger && !in_range(column.type, value.integer())) {
-    return bad_value(column, "is " + type + "; " + std::to_string(value.integer()) + " is out of its range");
+    const unsigned bits = column.type == ColumnType::kInt16 ? 16 : 32;
+    const std::int64_t max = (std::int64_t{1} << (bits - 1)) - 1;
+    return bad_value(column, "is " + type + ", " + std::to_string(-max - 1) + " to " + std::to_string(max) + "; " +
+                                 std::to_string(value.integer()) + " is out of its range");
   }
   return {};
 }
