@@ -36,8 +36,8 @@ class Transaction {
   Transaction& operator=(Transaction&& other) noexcept;
   ~Transaction();
 
-  /// Ends it. After an error nothing of it is acknowledged: kNoSpace rolled it back, kPoisoned leaves the
-  /// decision to the next open.
+  /// Ends it; its log space is kept from its first change on, so a full disk does not refuse it. After an error nothing
+  /// of it is acknowledged: kPoisoned leaves the decision to the next open.
   Status commit();
   Status commit(Durability durability);
   Status rollback();
