@@ -32,6 +32,12 @@ function(vg_layer_variant layer suffix page_bytes)
   target_include_directories(vg_${layer}${suffix} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
   target_compile_definitions(vg_${layer}${suffix} PUBLIC VG_PAGE_BYTES=${page_bytes} ${ARGN})
   target_link_libraries(vg_${layer}${suffix} PUBLIC vg_flags)
+  if(suffix)
+    target_precompile_headers(vg_${layer}${suffix} REUSE_FROM vg_headers)
+    # GCC 12 warns of std::string's own code when it comes from a precompiled header. The product has these warnings on.
+    target_compile_options(vg_${layer}${suffix} PRIVATE
+                           $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-restrict -Wno-stringop-overflow>)
+  endif()
   # Everything below it, nearest first, for the linker.
   set(below "")
   foreach(other IN LISTS VG_LAYERS)

@@ -10,7 +10,8 @@
 // A database is a directory. One process, and one handle in it, has it open at a time, or any number that only read
 // (Options::read_only): an OS lock on the data file, which the kernel drops with the process. Handles of maps and
 // transactions keep the core alive; after close() their calls return kClosed. Any number of threads may use one
-// database at once.
+// database at once. A child process made by fork() cannot use its parent's: there every call returns kClosed, close()
+// too, and destruction does nothing. Open the database after forking (or becoming a daemon).
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,8 @@
 #include <string_view>
 #include <vector>
 
+#include "vaultgres/backup.h"
+#include "vaultgres/dump.h"
 #include "vaultgres/map.h"
 #include "vaultgres/options.h"
 #include "vaultgres/result.h"
@@ -157,14 +160,31 @@ class Database {
 
   Result<Transaction> begin();
 
-  /// Makes every commit so far durable (relaxed commits).
+  /// Makes every commit so far durable (relaxed commits). kNoSpace: the disk is full, and what is left of the log is
+  /// needed by transactions that are open or roll back; they stay what they were.
   Status sync();
   /// Writes all changed pages and a checkpoint: the next open has nothing to redo.
   Status checkpoint();
 
+  /// Writes maps and tables with their indexes to `sink`: these, or all when none is named. What is committed meanwhile
+  /// may be in it or not, object by object; while nobody writes it is the database as it stands. After an error what
+  /// was written is no dump, and load() says so.
+  Result<DumpSummary> dump(const DumpSink& sink, const std::vector<std::string>& objects = {});
+  /// Makes the maps, tables and indexes of a dump. `into`: names that they get instead of their own, by those.
+  /// kAlreadyExists, and nothing is loaded, when a name is taken. Each map or table gets its name when it is whole,
+  /// then its indexes are made: after an error those that were whole by then are there, and nothing of the others.
+  /// kCorruption: the dump is damaged or was cut off; kUnsupported: a newer version wrote it.
+  Result<DumpSummary> load(const DumpSource& source, const DumpNames& into = {});
+
   /// Looks at every page: checksums, order, fences, levels, siblings, that every page belongs to exactly one
   /// owner or is free. Writers wait while it runs.
   Result<CheckReport> check();
+  /// Copies the database, while others go on reading and writing, into a new directory, from which restore() makes a
+  /// database again: one that has every commit that was acknowledged before the call, and of the later ones all up to
+  /// some moment before its return. The log of that time is kept until then, so it needs room. A crash leaves half a
+  /// backup, which restore() refuses; an error removes what was made, or says what stays. kConflict: another backup is
+  /// under way; kAlreadyExists: the directory is there; kCorruption names the page that is damaged.
+  Result<BackupReport> backup(const std::string& directory, const CopyProgress& progress = {});
   Result<DatabaseStats> stats();
   Result<MapStats> map_stats(std::string_view name);
   Result<TableStats> table_stats(std::string_view name);

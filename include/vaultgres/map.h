@@ -133,7 +133,8 @@ class MapLoad {
 
 /// Walks the entries of a map in key order, both ways. Holds no latch and no lock between calls: entries
 /// come and go while it stands, also the very entry that it stands on. Each leaf is read at one instant;
-/// a cursor over several leaves has no snapshot: what is committed while it walks may be seen or not.
+/// a cursor over several leaves has no snapshot: what is committed while it walks may be seen or not. So may what its
+/// own loop writes ahead of it: one that puts a greater key for each that it meets need not end.
 ///
 ///   Cursor cursor = map.cursor(KeyRange::prefix("user:"));
 ///   for (auto more = cursor.next(); ; more = cursor.next()) {

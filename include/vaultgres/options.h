@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <string_view>
 
 namespace vaultgres {
@@ -30,12 +31,20 @@ struct Options {
   /// The default of every commit, and what readers are shown: in a durable database only what a crash cannot
   /// take back, in a relaxed one every commit.
   Durability durability = Durability::kDurable;
-  /// How long a writer waits for another transaction that holds the key, before kConflict.
+  /// How long a call waits for others that hold its keys, all its waits together, from the first on, before kConflict.
   std::chrono::milliseconds lock_timeout{5000};
-  /// In relaxed mode the log is synced at least this often: 1 to 10,000.
+  /// In relaxed mode the log is synced at least this often, unless the disk is full: 1 to 10,000.
   std::uint32_t flush_interval_ms = 100;
+  /// A directory for copies of the log, so that a backup can be restored to any later commit (vaultgres/backup.h). Made
+  /// when it is not there; one for each database. Each segment of the log (16 MiB), and what there is of the last one
+  /// at close, is copied there before it may be overwritten. While that fails the log is kept: on_log says why, and
+  /// disk usage grows; on a full disk changes then fail with kNoSpace until a segment is copied. Closing goes on
+  /// copying for five seconds at most; the next opening copies the rest. A later opening without it copies nothing and
+  /// keeps the log, too, for the next one with it; who wants no archive any more removes `archive.vg` from the
+  /// database's directory. Empty: none.
+  std::string archive_directory;
   /// Gets a line of text when something worth knowing happens (recovery, damage found). Called from any
-  /// thread, one call at a time.
+  /// thread, one call at a time. It may use the database, but must not close it.
   std::function<void(std::string_view)> on_log;
 };
 

@@ -29,7 +29,7 @@ enum class ErrorCode : std::uint8_t {
   kIo,               ///< the operating system refused a read, write or sync
   kCorruption,       ///< bytes on disk are not what was written
   kLocked,           ///< another process or handle has the database open
-  kClosed,           ///< the database behind this handle was closed
+  kClosed,           ///< the database behind this handle was closed, or is the parent process's
   kReadOnly,         ///< the database or transaction is read-only
   kPoisoned,         ///< an earlier write or sync failed; reopen the database
   kUnsupported,      ///< a newer file format, or a system that lacks something

@@ -149,7 +149,8 @@ class Index {
 };
 
 /// Walks rows in the order of an index, both ways. Holds no latch and no lock between calls. Rows are read in small
-/// groups, each group at one instant; what is committed while the cursor walks may be seen or not.
+/// groups, each group at one instant; what is committed while the cursor walks may be seen or not. So may what its own
+/// loop changes: one that moves each row that it meets forwards in the index need not end.
 /// After an error every later step returns an error too, until first() or last(). Steps of a cursor that was moved from
 /// return kInvalidArgument.
 class RowCursor {
@@ -177,8 +178,8 @@ class RowCursor {
   bool no_memory_;
 };
 
-/// Walks all rows of a table, page by page; each page is read at one instant. Steps of a scan that was moved from
-/// return kInvalidArgument.
+/// Walks all rows of a table, page by page; each page is read at one instant. Ends where the table ended at its first
+/// step, whatever is inserted meanwhile. Steps of a scan that was moved from return kInvalidArgument.
 class TableScan {
  public:
   TableScan(TableScan&& other) noexcept;

@@ -40,7 +40,7 @@ class TreeEstimate {
       VG_ASSIGN(const bool sampled, sample());
       // Nothing of a group is where it was a moment ago: next to impossible once, and not worth a wait.
       if (sampled) return total_;
-      if (attempt == kAttempts) return damage_ ? Result<Tree::Estimate>(*damage_) : total_;
+      if (attempt == kAttempts) return *damage_;
     }
   }
 
@@ -104,7 +104,7 @@ class TreeEstimate {
     unsigned last = 0;
     for (; level > 0; --level) {
       const NodeView view(node.page());
-      if (view.count() == 0) return {};  // a tree that is being freed
+      VG_TRY(check_children(view, node.id()));
       first = first_slot(view);
       last = last_slot(view);
       if (first < last) break;
@@ -129,7 +129,7 @@ class TreeEstimate {
     if (!node) return {};
     while (NodeView(node.page()).level() > 0) {
       const NodeView view(node.page());
-      if (view.count() == 0) return {};
+      VG_TRY(check_children(view, node.id()));
       const unsigned at = left ? first_slot(view) : last_slot(view);
       if (left) {
         add_group(view, at + 1, view.count());
@@ -144,6 +144,11 @@ class TreeEstimate {
     VG_TRY(check_end(leaf, node.id(), left, !left));
     add_entries(leaf, left ? leaf.lower_bound(from_).slot : 0, left ? leaf.count() : end_of(leaf));
     return {};
+  }
+
+  /// Also of a tree that is being freed, which nobody asks about any more.
+  Status check_children(const NodeView& node, PageId id) const {
+    return node.count() > 0 ? Status() : tree_.damaged(id, "an inner node without children");
   }
 
   /// Empty when the page must be loaded first, without latches.
@@ -238,21 +243,21 @@ class TreeEstimate {
     PageId id = group.pages[i % group.samples];
     for (unsigned level = group.level;; --level) {
       auto node = tree_.context_->pool.shared(id, level == 0 ? Hint::kScan : Hint::kNormal);
-      // Whether the page is still part of the tree is not known, so neither whether it is damaged.
-      if (!node && node.error().code() == ErrorCode::kCorruption) {
-        damage_ = node.error();
+      if (!node && node.error().code() != ErrorCode::kCorruption) return node.error();
+      Status sound = node ? tree_.check_child(NodeView(node->page()), level, id) : node.error();
+      if (sound && level > 0) sound = check_children(NodeView(node->page()), id);
+      if (!sound) {
+        // Whether the page is still part of the tree is not known, so neither whether it is damaged.
+        damage_ = sound.error();
         return false;
       }
-      if (!node) return node.error();
       const NodeView view(node->page());
-      if (!tree_.check_child(view, level, id)) return false;
       tree_.context_->pool.count_visits(page_visits.tree, 1);
       children[level] = view.count();
       if (level == 0) {
         sizes[0] = size_of(view, 0, view.count());
         break;
       }
-      if (view.count() == 0) return false;
       // Another place in each of the samples, so that they do not all meet the same kind of node.
       id = view.child((2 * i + 1) * view.count() / (2 * ways));
     }

@@ -257,13 +257,24 @@ bool NodeView::has_room(std::size_t key_bytes, std::size_t value_bytes) const no
   return node::growth_of(Layout::load(page_.data()), key_bytes, value_bytes) != Growth::kNoRoom;
 }
 
-bool NodeView::has_room_to_replace(unsigned slot, std::size_t value_bytes) const noexcept {
+bool NodeView::has_room_to_replace(unsigned slot, std::size_t value_bytes, OldRoom old_room) const noexcept {
   const std::byte* page = page_.data();
   const Layout l = Layout::load(page);
   if (slot >= l.count) return false;
-  if (l.fixed) return node::fits_replaced(l, 0, l.suffix_of(l.key_bytes), value_bytes);
+  if (l.fixed) return node::fits_replaced(l, 0, l.suffix_of(l.key_bytes), value_bytes, old_room);
   const node::Cell cell = node::cell_of(page, l, slot);
-  return cell.offset != 0 && node::fits_replaced(l, cell.bytes(), cell.suffix_bytes, value_bytes);
+  return cell.offset != 0 && node::fits_replaced(l, cell.bytes(), cell.suffix_bytes, value_bytes, old_room);
+}
+
+bool NodeView::keeps_room(unsigned slot) const noexcept {
+  const std::byte* page = page_.data();
+  const Layout l = Layout::load(page);
+  return slot < l.count && !l.fixed && node::cell_of(page, l, slot).room.kept;
+}
+
+bool NodeView::may_keep_room() const noexcept {
+  const Layout l = Layout::load(page_.data());
+  return !l.fixed && l.level == 0;
 }
 
 std::size_t NodeView::used_bytes() const noexcept {
@@ -277,6 +288,11 @@ std::size_t NodeView::used_bytes() const noexcept {
 
 std::size_t NodeView::capacity_bytes() noexcept {
   return kPageBytes - kNodeHeadsOffset;
+}
+
+bool NodeView::is_underfull() const noexcept {
+  const std::size_t fences = low_fence().size() + high_fence().size();
+  return used_bytes() - fences < (capacity_bytes() - fences) / 4;
 }
 
 }  // namespace vaultgres

@@ -37,6 +37,12 @@ enum SlotFlags : std::uint8_t {
   kSlotOverflow = 4,  ///< the value is an OverflowRef (format/overflow.h)
 };
 
+/// What becomes of an entry's room when its value gets another length.
+enum class OldRoom : bool {
+  kGivenUp,  ///< it is free for others at once
+  kKept,     ///< for as long as this may be undone the cell keeps room for every value that it held meanwhile
+};
+
 /// Reads a node whose bytes may be torn (optimistic guard): every offset, length and count is bounded by
 /// the page, so that any bytes are safe to look at; what it says means nothing until validated.
 class NodeView {
@@ -98,10 +104,17 @@ class NodeView {
   /// Room for one more entry of this size, after compaction if need be.
   bool has_room(std::size_t key_bytes, std::size_t value_bytes) const noexcept;
   /// Room for the value of `slot` to become this long.
-  bool has_room_to_replace(unsigned slot, std::size_t value_bytes) const noexcept;
+  bool has_room_to_replace(unsigned slot, std::size_t value_bytes, OldRoom old_room) const noexcept;
+  /// The slot's cell keeps room, see OldRoom::kKept.
+  bool keeps_room(unsigned slot) const noexcept;
+  /// Some cell may: the node is slotted.
+  bool may_keep_room() const noexcept;
   /// Bytes in use by entries, fences and arrays, without holes: used / capacity is the fill.
   std::size_t used_bytes() const noexcept;
   static std::size_t capacity_bytes() noexcept;
+  /// Worth merging: its entries take less than a quarter of the room that its fences leave, which may be the longest
+  /// keys.
+  bool is_underfull() const noexcept;
 
   Bytes page() const noexcept { return page_; }
 
@@ -116,11 +129,12 @@ class PayloadBuffer;  // base/payload_buffer.h
 
 void encode_node_insert(PayloadBuffer& out, unsigned slot, std::uint8_t flags, Bytes key, Bytes value);
 void encode_node_remove(PayloadBuffer& out, unsigned slot);
-void encode_node_replace(PayloadBuffer& out, unsigned slot, std::uint8_t flags, Bytes value);
+void encode_node_replace(PayloadBuffer& out, unsigned slot, std::uint8_t flags, Bytes value, OldRoom old_room);
 void encode_node_set_ghost(PayloadBuffer& out, unsigned slot, bool ghost);
 /// Keeps slots [0, keep), sets the high fence and the right sibling.
 void encode_node_truncate(PayloadBuffer& out, unsigned keep, Bytes high_fence, PageId right);
-/// Removes these slots, given in ascending order.
+/// Removes these slots, given in ascending order; one with kPurgeRoomOnly stays and gives up the room that it keeps.
+inline constexpr std::uint16_t kPurgeRoomOnly = 0x8000;
 void encode_node_purge(PayloadBuffer& out, std::span<const std::uint16_t> slots);
 
 /// Sets or clears a slot's history flag: neither logged nor written for its own sake, see kSlotHistory.

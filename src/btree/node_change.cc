@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "base/seeded_bug.h"
 #include "btree/node_search.h"
 
 namespace vaultgres::node {
@@ -38,13 +39,51 @@ void set_slot(std::byte* page, const Layout& l, unsigned slot, unsigned offset, 
   store_little(page + l.slots_offset() + 2 * slot, static_cast<std::uint16_t>(offset | flags << kSlotOffsetBits));
 }
 
-void write_cell(std::byte* page, unsigned offset, unsigned suffix_bytes, Bytes rest, Bytes value) noexcept {
-  auto& header = *reinterpret_cast<CellHeader*>(page + offset);
-  header.suffix_bytes.set(static_cast<std::uint16_t>(suffix_bytes));
-  header.value_bytes.set(static_cast<std::uint16_t>(value.size()));
-  std::byte* to = page + offset + kCellHeaderBytes;
-  if (!rest.empty()) std::memcpy(to, rest.data(), rest.size());
-  if (!value.empty()) std::memcpy(to + rest.size(), value.data(), value.size());
+/// What a cell is made of.
+struct CellContent {
+  unsigned suffix_bytes = 0;
+  Bytes rest;
+  Bytes value;
+  Room room{};
+  unsigned bytes() const noexcept {
+    return kCellHeaderBytes + static_cast<unsigned>(rest.size() + value.size()) + room.surplus_bytes;
+  }
+};
+
+/// The entry as a cell; its value is null where the page says something impossible about it.
+CellContent content_of(const std::byte* page, const Layout& l, unsigned slot) noexcept {
+  const Entry entry = entry_of(page, l, slot);
+  CellContent content;
+  content.value = entry.value;
+  if (!l.key_is_low_fence(slot)) {
+    content.suffix_bytes = entry.suffix_bytes;
+    content.rest = {entry.rest, rest_of(entry.suffix_bytes)};
+  }
+  if (!l.fixed) content.room = cell_of(page, l, slot).room;
+  return content;
+}
+
+/// The value and what lies behind it.
+void write_value(std::byte* page, unsigned cell_offset, unsigned value_offset, Bytes value, Room room) noexcept {
+  const auto value_bytes = static_cast<unsigned>(VG_SEEDED_BUG(kLengthWraps) ? value.size() % 512 : value.size());
+  const CellRoom code = !room.kept               ? CellRoom::kTight
+                        : room.surplus_bytes > 1 ? CellRoom::kKeptBytes
+                        : room.surplus_bytes > 0 ? CellRoom::kKeptOne
+                                                 : CellRoom::kKeptNone;
+  auto& header = *reinterpret_cast<CellHeader*>(page + cell_offset);
+  header.value.set(static_cast<std::uint16_t>(value_bytes | unsigned{raw(code)} << kCellRoomShift));
+  if (!value.empty()) std::memcpy(page + value_offset, value.data(), value.size());
+  if (room.surplus_bytes == 0) return;
+  std::byte* surplus = page + value_offset + value.size();
+  std::memset(surplus, 0, room.surplus_bytes);
+  if (code == CellRoom::kKeptBytes) store_little(surplus, static_cast<std::uint16_t>(room.surplus_bytes));
+}
+
+void write_cell(std::byte* page, unsigned offset, const CellContent& content) noexcept {
+  reinterpret_cast<CellHeader*>(page + offset)->suffix_bytes.set(static_cast<std::uint16_t>(content.suffix_bytes));
+  const unsigned rest_offset = offset + kCellHeaderBytes;
+  if (!content.rest.empty()) std::memcpy(page + rest_offset, content.rest.data(), content.rest.size());
+  write_value(page, offset, rest_offset + static_cast<unsigned>(content.rest.size()), content.value, content.room);
 }
 
 void write_record(std::byte* page, unsigned offset, std::uint8_t flags, Bytes rest, unsigned rest_bytes,
@@ -91,6 +130,7 @@ void close_head(std::byte* page, const Layout& l, unsigned slot) noexcept {
 struct Replaced {
   unsigned slot = kEntriesMax;
   Bytes value;
+  Room room{};
 };
 
 /// Lays the node out as slotted, without holes, with room for `extra` more entries of `extra_bytes` of cell.
@@ -100,13 +140,17 @@ const char* lay_out_slotted(MutableBytes page, const Layout& old, unsigned extra
   std::array<std::byte, kPageBytes> fresh;  // NOLINT: every byte that is copied back is written
   const std::byte* from = page.data();
   const unsigned fences = old.fence_begin();
+  const auto new_content = [&](unsigned slot) {
+    CellContent content = content_of(from, old, slot);
+    if (slot != replaced.slot) return content;
+    content.value = replaced.value;
+    content.room = replaced.room;
+    return content;
+  };
   unsigned cells = 0;
   for (unsigned slot = 0; slot < old.count; ++slot) {
-    const Entry entry = entry_of(from, old, slot);
-    if (entry.value.data() == nullptr) return "an entry lies outside the page";
-    const unsigned rest = old.key_is_low_fence(slot) ? 0 : rest_of(entry.suffix_bytes);
-    const std::size_t value_bytes = slot == replaced.slot ? replaced.value.size() : entry.value.size();
-    cells += kCellHeaderBytes + rest + static_cast<unsigned>(value_bytes);
+    if (entry_of(from, old, slot).value.data() == nullptr) return "an entry lies outside the page";
+    cells += new_content(slot).bytes();
   }
   Layout now = old;
   now.fixed = false;
@@ -120,13 +164,9 @@ const char* lay_out_slotted(MutableBytes page, const Layout& old, unsigned extra
   std::memcpy(to + fences, from + fences, kPageBytes - fences);
   unsigned begin = fences;
   for (unsigned slot = 0; slot < old.count; ++slot) {
-    const Entry entry = entry_of(from, old, slot);
-    const bool implied = old.key_is_low_fence(slot);
-    const unsigned suffix_bytes = implied ? 0 : entry.suffix_bytes;
-    const Bytes rest(entry.rest, rest_of(suffix_bytes));
-    const Bytes value = slot == replaced.slot ? replaced.value : entry.value;
-    begin -= kCellHeaderBytes + static_cast<unsigned>(rest.size() + value.size());
-    write_cell(to, begin, suffix_bytes, rest, value);
+    const CellContent content = new_content(slot);
+    begin -= content.bytes();
+    write_cell(to, begin, content);
     set_slot(to, now, slot, begin, NodeView(page).flags(slot));
   }
   NodeHeader& header = header_of(to);
@@ -166,12 +206,11 @@ const char* prepare_slotted(MutableBytes page, const Layout& l, unsigned cell_by
   return lay_out_slotted(page, l, 1, cell_bytes, Replaced{});
 }
 
-void insert_slotted(std::byte* page, unsigned slot, std::uint8_t flags, std::uint32_t head, unsigned suffix_bytes,
-                    Bytes rest, Bytes value) noexcept {
+void insert_slotted(std::byte* page, unsigned slot, std::uint8_t flags, std::uint32_t head,
+                    const CellContent& content) noexcept {
   const Layout l = Layout::load(page);
-  const unsigned cell_bytes = kCellHeaderBytes + static_cast<unsigned>(rest.size() + value.size());
-  const unsigned offset = l.heap_begin - cell_bytes;
-  write_cell(page, offset, suffix_bytes, rest, value);
+  const unsigned offset = l.heap_begin - content.bytes();
+  write_cell(page, offset, content);
   std::byte* slots = page + l.slots_offset();
   std::memmove(slots + 2 * slot + 2, slots + 2 * slot, 2 * (l.count - slot));
   set_slot(page, l, slot, offset, flags);
@@ -197,23 +236,28 @@ const char* remove_slotted(std::byte* page, const Layout& l, unsigned slot) noex
   return nullptr;
 }
 
-const char* replace_slotted(MutableBytes page, const Layout& l, unsigned slot, Bytes value) noexcept {
+const char* replace_slotted(MutableBytes page, const Layout& l, unsigned slot, Bytes value, OldRoom old_room) noexcept {
   std::byte* bytes = page.data();
   const Cell cell = cell_of(bytes, l, slot);
   if (cell.offset < l.heap_begin || cell.offset + cell.bytes() > l.fence_begin()) return "a cell lies outside the heap";
-  if (!fits_replaced(l, cell.bytes(), cell.suffix_bytes, value.size())) return "no room for the value";
+  if (!fits_replaced(l, cell.bytes(), cell.suffix_bytes, value.size(), old_room)) return "no room for the value";
   NodeHeader& header = header_of(bytes);
-  const Bytes rest(bytes + cell.offset + kCellHeaderBytes, rest_of(cell.suffix_bytes));
-  if (value.size() <= cell.value_bytes) {
-    reinterpret_cast<CellHeader*>(bytes + cell.offset)->value_bytes.set(static_cast<std::uint16_t>(value.size()));
-    if (!value.empty()) std::memcpy(bytes + cell.offset + kCellHeaderBytes + rest.size(), value.data(), value.size());
-    header.dead_bytes.set(static_cast<std::uint16_t>(l.dead_bytes + cell.value_bytes - value.size()));
+  const auto value_bytes = static_cast<unsigned>(value.size());
+  Room room{old_room == OldRoom::kKept && (cell.room.kept || value_bytes != cell.value_bytes)};
+  if (value_bytes <= cell.value_bytes_max()) {
+    const unsigned left_bytes = cell.value_bytes_max() - value_bytes;
+    if (room.kept) room.surplus_bytes = left_bytes;
+    write_value(bytes, cell.offset, cell.value_offset(), value, room);
+    header.dead_bytes.set(static_cast<std::uint16_t>(l.dead_bytes + left_bytes - room.surplus_bytes));
     return nullptr;
   }
-  const unsigned new_bytes = kCellHeaderBytes + static_cast<unsigned>(rest.size() + value.size());
-  if (arrays_end(l.capacity) + new_bytes > l.heap_begin) return lay_out_slotted(page, l, 0, 0, Replaced{slot, value});
-  const unsigned offset = l.heap_begin - new_bytes;
-  write_cell(bytes, offset, cell.suffix_bytes, rest, value);
+  const CellContent content{
+      cell.suffix_bytes, {bytes + cell.offset + kCellHeaderBytes, rest_of(cell.suffix_bytes)}, value, room};
+  if (arrays_end(l.capacity) + content.bytes() > l.heap_begin) {
+    return lay_out_slotted(page, l, 0, 0, Replaced{slot, value, room});
+  }
+  const unsigned offset = l.heap_begin - content.bytes();
+  write_cell(bytes, offset, content);
   set_slot(bytes, l, slot, offset, slot_word(bytes, l, slot) >> kSlotOffsetBits);
   header.heap_begin.set(static_cast<std::uint16_t>(offset));
   header.dead_bytes.set(static_cast<std::uint16_t>(l.dead_bytes + cell.bytes()));
@@ -258,14 +302,19 @@ void remove_fixed(std::byte* page, const Layout& l, unsigned slot) noexcept {
   header_of(page).heap_begin.set(static_cast<std::uint16_t>(begin + stride));
 }
 
-const char* replace_fixed(MutableBytes page, const Layout& l, unsigned slot, Bytes value) noexcept {
+const char* replace_fixed(MutableBytes page, const Layout& l, unsigned slot, Bytes value, OldRoom old_room) noexcept {
   std::byte* bytes = page.data();
   const unsigned suffix = l.suffix_of(l.key_bytes);
-  if (!fits_replaced(l, 0, suffix, value.size())) return "no room for the value";
+  if (!fits_replaced(l, 0, suffix, value.size(), old_room)) return "no room for the value";
   if (value.size() == l.value_bytes) {
     std::byte* to = bytes + record_offset(l, slot) + kRecordFlagBytes + rest_of(suffix);
     if (!value.empty()) std::memcpy(to, value.data(), value.size());
     return nullptr;
+  }
+  if (old_room == OldRoom::kKept) {
+    const auto value_bytes = static_cast<unsigned>(value.size());
+    const Room room{true, std::max(l.value_bytes, value_bytes) - value_bytes};
+    return lay_out_slotted(page, l, 0, 0, Replaced{slot, value, room});
   }
   if (l.count > 1) return lay_out_slotted(page, l, 0, 0, Replaced{slot, value});
   std::array<std::byte, kKeyBytesMax> rest;
@@ -375,15 +424,54 @@ bool append_alike(std::byte* to, const std::byte* from, unsigned first, unsigned
   return true;
 }
 
+const char* insert_with_room(MutableBytes page, unsigned slot, std::uint8_t flags, Bytes key, Bytes value,
+                             Room room) noexcept {
+  std::byte* bytes = page.data();
+  if (const char* problem = header_problem(bytes)) return problem;
+  const Layout l = Layout::load(bytes);
+  if (const char* problem = value_problem(l, flags, value)) return problem;
+  if (const char* problem = insert_problem(bytes, l, slot, key)) return problem;
+  const bool implied = l.key_is_low_fence(slot);
+  const Bytes suffix = key.subspan(l.prefix_bytes);
+  const std::uint32_t head = head_of(suffix);
+  const Bytes rest = suffix.size() > 4 && !implied ? suffix.subspan(4) : Bytes{};
+  switch (growth_of(l, key.size(), value.size(), room)) {
+    case Growth::kNoRoom:
+      return "no room for the entry";
+    case Growth::kReshape:
+      reshape(bytes, l, static_cast<unsigned>(key.size()), static_cast<unsigned>(value.size()));
+      [[fallthrough]];
+    case Growth::kFixed:
+      insert_fixed(bytes, slot, flags, head, rest, value);
+      break;
+    case Growth::kSlotted: {
+      const CellContent content{implied ? 0 : static_cast<unsigned>(suffix.size()), rest, value, room};
+      if (const char* problem = prepare_slotted(page, l, content.bytes())) return problem;
+      insert_slotted(bytes, slot, flags, head, content);
+      break;
+    }
+  }
+  mark_ghosts(bytes, flags);
+  return nullptr;
+}
+
+const char* append_with_room(MutableBytes page, const NodeView& from, unsigned slot, Room room) noexcept {
+  std::array<std::byte, kKeyBytesMax> key;
+  const std::size_t key_bytes = from.copy_key(slot, key);
+  const unsigned count = Layout::load(page.data()).count;
+  return insert_with_room(page, count, from.flags(slot), Bytes(key).first(key_bytes), from.value(slot), room);
+}
+
 }  // namespace
 
-Growth growth_of(const Layout& l, std::size_t key_bytes, std::size_t value_bytes) noexcept {
-  if (key_bytes > kKeyBytesMax || (l.level == 0 && value_bytes > inline_value_max(key_bytes))) return Growth::kNoRoom;
-  if (l.level > 0 && value_bytes != kChildBytes) return Growth::kNoRoom;
+Growth growth_of(const Layout& l, std::size_t key_bytes, std::size_t value_bytes, Room room) noexcept {
+  if (key_bytes > kKeyBytesMax) return Growth::kNoRoom;
+  if (l.level == 0 && value_bytes + room.surplus_bytes > inline_value_max(key_bytes)) return Growth::kNoRoom;
+  if (l.level > 0 && (value_bytes != kChildBytes || room.kept)) return Growth::kNoRoom;
   const auto key = static_cast<unsigned>(key_bytes);
   const auto value = static_cast<unsigned>(value_bytes);
   const bool implied = l.key_is_low_fence(l.count);
-  if (l.fixed) {
+  if (l.fixed && !room.kept) {
     if ((implied || key == l.key_bytes) && value == l.value_bytes) {
       if (fits_fixed(l, l.count + 1, l.stride())) return Growth::kFixed;
     } else if (l.own_keys() == 0) {
@@ -392,16 +480,20 @@ Growth growth_of(const Layout& l, std::size_t key_bytes, std::size_t value_bytes
     // A few long keys in an internal node take less when slotted: a fixed record 0 has room for a key that it does
     // not store. Without this, half of a slotted node could be too large in the fixed form that it would begin with.
   }
-  const unsigned cell = kCellHeaderBytes + (implied ? 0 : rest_of(l.suffix_of(key))) + value;
+  const unsigned cell = kCellHeaderBytes + (implied ? 0 : rest_of(l.suffix_of(key))) + value + room.surplus_bytes;
   return fits_slotted(l, l.count + 1, cells_bytes(l) + cell) ? Growth::kSlotted : Growth::kNoRoom;
 }
 
-bool fits_replaced(const Layout& l, unsigned old_cell_bytes, unsigned suffix_bytes, std::size_t value_bytes) noexcept {
+bool fits_replaced(const Layout& l, unsigned old_cell_bytes, unsigned suffix_bytes, std::size_t value_bytes,
+                   OldRoom old_room) noexcept {
   if (l.level > 0) return value_bytes == kChildBytes;
   if (value_bytes > inline_value_max(l.prefix_bytes + suffix_bytes)) return false;
   const auto value = static_cast<unsigned>(value_bytes);
   if (l.fixed) {
     if (value == l.value_bytes) return true;
+    if (old_room == OldRoom::kKept) {
+      return fits_slotted(l, l.count, cells_bytes(l) + std::max(value, l.value_bytes) - l.value_bytes);
+    }
     if (l.count == 1) return fits_fixed(l, 1, l.stride_for(l.key_bytes, value));
     return fits_slotted(l, l.count, cells_bytes(l) + value - l.value_bytes);
   }
@@ -459,34 +551,7 @@ void init(MutableBytes page, ObjectId object, unsigned level, std::uint8_t page_
 }
 
 const char* insert(MutableBytes page, unsigned slot, std::uint8_t flags, Bytes key, Bytes value) noexcept {
-  std::byte* bytes = page.data();
-  if (const char* problem = header_problem(bytes)) return problem;
-  const Layout l = Layout::load(bytes);
-  if (const char* problem = value_problem(l, flags, value)) return problem;
-  if (const char* problem = insert_problem(bytes, l, slot, key)) return problem;
-  const bool implied = l.key_is_low_fence(slot);
-  const Bytes suffix = key.subspan(l.prefix_bytes);
-  const std::uint32_t head = head_of(suffix);
-  const Bytes rest = suffix.size() > 4 && !implied ? suffix.subspan(4) : Bytes{};
-  switch (growth_of(l, key.size(), value.size())) {
-    case Growth::kNoRoom:
-      return "no room for the entry";
-    case Growth::kReshape:
-      reshape(bytes, l, static_cast<unsigned>(key.size()), static_cast<unsigned>(value.size()));
-      [[fallthrough]];
-    case Growth::kFixed:
-      insert_fixed(bytes, slot, flags, head, rest, value);
-      break;
-    case Growth::kSlotted: {
-      const auto cell_bytes = kCellHeaderBytes + static_cast<unsigned>(rest.size() + value.size());
-      if (const char* problem = prepare_slotted(page, l, cell_bytes)) return problem;
-      const unsigned suffix_bytes = implied ? 0 : static_cast<unsigned>(suffix.size());
-      insert_slotted(bytes, slot, flags, head, suffix_bytes, rest, value);
-      break;
-    }
-  }
-  mark_ghosts(bytes, flags);
-  return nullptr;
+  return insert_with_room(page, slot, flags, key, value, Room{});
 }
 
 const char* remove(MutableBytes page, unsigned slot) noexcept {
@@ -510,15 +575,16 @@ const char* remove(MutableBytes page, unsigned slot) noexcept {
   return nullptr;
 }
 
-const char* replace(MutableBytes page, unsigned slot, std::uint8_t flags, Bytes value) noexcept {
+const char* replace(MutableBytes page, unsigned slot, std::uint8_t flags, Bytes value, OldRoom old_room) noexcept {
   std::byte* bytes = page.data();
   if (const char* problem = header_problem(bytes)) return problem;
   const Layout l = Layout::load(bytes);
   if (slot >= l.count) return "there is no such slot";
   if (const char* problem = value_problem(l, flags, value)) return problem;
-  if (const char* problem = l.fixed ? replace_fixed(page, l, slot, value) : replace_slotted(page, l, slot, value)) {
-    return problem;
-  }
+  if (l.level > 0 && old_room == OldRoom::kKept) return "an internal node's entry is to keep room";
+  const char* problem =
+      l.fixed ? replace_fixed(page, l, slot, value, old_room) : replace_slotted(page, l, slot, value, old_room);
+  if (problem != nullptr) return problem;
   return set_flags(page, slot, kLoggedFlags, flags);
 }
 
@@ -539,16 +605,19 @@ const char* set_flags(MutableBytes page, unsigned slot, std::uint8_t mask, std::
 }
 
 const char* append_range(MutableBytes page, const NodeView& from, unsigned first, unsigned last) noexcept {
-  std::array<std::byte, kKeyBytesMax> key;
+  const std::byte* from_page = from.page().data();
+  const Layout from_layout = Layout::load(from_page);
   for (unsigned slot = first; slot < last; ++slot) {
-    if (append_alike(page.data(), from.page().data(), slot, last)) return nullptr;
-    const std::size_t key_bytes = from.copy_key(slot, key);
-    const unsigned count = Layout::load(page.data()).count;
-    if (const char* problem = insert(page, count, from.flags(slot), Bytes(key).first(key_bytes), from.value(slot))) {
-      return problem;
-    }
+    if (append_alike(page.data(), from_page, slot, last)) return nullptr;
+    const bool may_keep = !from_layout.fixed && slot < from_layout.count;
+    const Room room = may_keep ? cell_of(from_page, from_layout, slot).room : Room{};
+    if (const char* problem = append_with_room(page, from, slot, room)) return problem;
   }
   return nullptr;
+}
+
+const char* append_released(MutableBytes page, const NodeView& from, unsigned slot) noexcept {
+  return append_with_room(page, from, slot, Room{});
 }
 
 }  // namespace vaultgres::node

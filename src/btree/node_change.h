@@ -20,11 +20,14 @@ void init(MutableBytes page, ObjectId object, unsigned level, std::uint8_t page_
 const char* insert(MutableBytes page, unsigned slot, std::uint8_t flags, Bytes key, Bytes value) noexcept;
 const char* remove(MutableBytes page, unsigned slot) noexcept;
 /// Sets value and flags; the history flag stays.
-const char* replace(MutableBytes page, unsigned slot, std::uint8_t flags, Bytes value) noexcept;
+const char* replace(MutableBytes page, unsigned slot, std::uint8_t flags, Bytes value, OldRoom old_room) noexcept;
 /// Sets the flags in `mask` to those in `flags`.
 const char* set_flags(MutableBytes page, unsigned slot, std::uint8_t mask, std::uint8_t flags) noexcept;
 
-/// Appends the entries [first, last) of another node. What was appended before a problem stays.
+/// Appends the entries [first, last) of another node, with the room that they keep. What was appended before a problem
+/// stays.
 const char* append_range(MutableBytes page, const NodeView& from, unsigned first, unsigned last) noexcept;
+/// One of them, without such room.
+const char* append_released(MutableBytes page, const NodeView& from, unsigned slot) noexcept;
 
 }  // namespace vaultgres::node

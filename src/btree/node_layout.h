@@ -144,20 +144,42 @@ inline unsigned slot_word(const std::byte* page, const Layout& l, unsigned slot)
   return load_little<std::uint16_t>(page + l.slots_offset() + 2 * slot);
 }
 
+/// What a cell has behind its value.
+struct Room {
+  bool kept = false;
+  unsigned surplus_bytes = 0;
+};
+
 /// A slotted node's cell as it is stored.
 struct Cell {
   unsigned offset = 0;  // 0: not within the page
   unsigned suffix_bytes = 0;
   unsigned value_bytes = 0;
+  Room room{};
+  unsigned value_offset() const noexcept {
+    return offset + static_cast<unsigned>(sizeof(CellHeader)) + rest_of(suffix_bytes);
+  }
+  /// The longest value that the cell can hold.
+  unsigned value_bytes_max() const noexcept { return value_bytes + room.surplus_bytes; }
   unsigned bytes() const noexcept {
-    return static_cast<unsigned>(sizeof(CellHeader)) + rest_of(suffix_bytes) + value_bytes;
+    return static_cast<unsigned>(sizeof(CellHeader)) + rest_of(suffix_bytes) + value_bytes_max();
   }
 };
+/// The room of a kept cell; more than a page where the page says something impossible.
+inline Room kept_room_of(const std::byte* page, const Cell& cell, CellRoom room) noexcept {
+  if (room != CellRoom::kKeptBytes) return {true, room == CellRoom::kKeptOne ? 1u : 0u};
+  const unsigned at = cell.value_offset() + cell.value_bytes;
+  if (at + sizeof(std::uint16_t) > kPageBytes) return {true, kPageBytes};
+  return {true, load_little<std::uint16_t>(page + at)};
+}
 inline Cell cell_of(const std::byte* page, const Layout& l, unsigned slot) noexcept {
   const unsigned offset = slot_word(page, l, slot) & kSlotOffsetMask;
   if (offset + sizeof(CellHeader) > kPageBytes) return {};
   const auto& header = *reinterpret_cast<const CellHeader*>(page + offset);
-  const Cell cell{offset, header.suffix_bytes.get(), header.value_bytes.get()};
+  const unsigned value = header.value.get();
+  Cell cell{offset, header.suffix_bytes.get(), value & kCellValueMask};
+  if (value > kCellValueMask) [[unlikely]]
+    cell.room = kept_room_of(page, cell, static_cast<CellRoom>(value >> kCellRoomShift));
   if (offset + cell.bytes() > kPageBytes || cell.suffix_bytes + l.prefix_bytes > kKeyBytesMax) return {};
   return cell;
 }
@@ -212,9 +234,10 @@ enum class Growth : std::uint8_t {
   kReshape,  ///< likewise, after the stride is changed: no entry depends on it yet
   kSlotted,  ///< as a cell; a fixed node is converted
 };
-Growth growth_of(const Layout& l, std::size_t key_bytes, std::size_t value_bytes) noexcept;
+Growth growth_of(const Layout& l, std::size_t key_bytes, std::size_t value_bytes, Room room = {}) noexcept;
 /// Whether the value of an entry may become this long. `old_cell_bytes`: what its cell takes now; slotted only.
-bool fits_replaced(const Layout& l, unsigned old_cell_bytes, unsigned suffix_bytes, std::size_t value_bytes) noexcept;
+bool fits_replaced(const Layout& l, unsigned old_cell_bytes, unsigned suffix_bytes, std::size_t value_bytes,
+                   OldRoom old_room) noexcept;
 
 /// What is wrong with the header, null if nothing is: afterwards arrays, heap and fences do not overlap, and
 /// Layout::load() changes no field. Cells are not looked at.

@@ -2,10 +2,10 @@
 //
 //   kNodeInsert    u16 slot | u8 flags | u16 key bytes | key | value (to the end)
 //   kNodeRemove    u16 slot
-//   kNodeReplace   u16 slot | u8 flags | value (to the end)
+//   kNodeReplace   u16 slot | u8 flags, and 128: the cell keeps its room | value (to the end)
 //   kNodeSetGhost  u16 slot | u8 ghost (0 or 1)
 //   kNodeTruncate  u16 keep | u32 right sibling | high fence (to the end)
-//   kNodePurge     u16 slot, ascending, repeated to the end
+//   kNodePurge     u16 slot, ascending, and 32,768: it stays and gives up the room that it keeps; repeated to the end
 //
 // Flags are kSlotGhost and kSlotOverflow; the history flag is never logged.
 #include <array>
@@ -119,19 +119,24 @@ static Status apply_remove(MutableBytes page, Bytes payload) {
 
 // --- Replace
 
-void encode_node_replace(PayloadBuffer& out, unsigned slot, std::uint8_t flags, Bytes value) {
+/// Beside the slot's flags: OldRoom::kKept.
+static constexpr std::uint8_t kReplaceKeepsRoom = 0x80;
+
+void encode_node_replace(PayloadBuffer& out, unsigned slot, std::uint8_t flags, Bytes value, OldRoom old_room) {
   out.append_int(static_cast<std::uint16_t>(slot));
-  out.append_int(logged(flags));
+  out.append_int(static_cast<std::uint8_t>(logged(flags) | (old_room == OldRoom::kKept ? kReplaceKeepsRoom : 0u)));
   out.append(value);
 }
 
 static Status apply_replace(MutableBytes page, Bytes payload) {
   PayloadReader reader(payload);
   const auto slot = reader.take<std::uint16_t>();
-  const auto flags = reader.take<std::uint8_t>();
+  const auto word = reader.take<std::uint8_t>();
   const Bytes value = reader.take_rest();
+  const auto flags = static_cast<std::uint8_t>(word & ~unsigned{kReplaceKeepsRoom});
+  const OldRoom old_room = (word & kReplaceKeepsRoom) != 0 ? OldRoom::kKept : OldRoom::kGivenUp;
   const char* problem = !is_node(page) ? kNoNode : !reader.ok() ? kShort : logged_flags_problem(flags);
-  return outcome("a replace", problem != nullptr ? problem : node::replace(page, slot, flags, value));
+  return outcome("a replace", problem != nullptr ? problem : node::replace(page, slot, flags, value, old_room));
 }
 
 // --- Set or clear the ghost flag
@@ -191,10 +196,14 @@ static const char* purge(MutableBytes page, Bytes slots) {
     PayloadReader reader(slots);
     unsigned next = 0;
     while (!reader.done()) {
-      const auto slot = reader.take<std::uint16_t>();
+      const auto word = reader.take<std::uint16_t>();
+      const unsigned slot = word & ~unsigned{kPurgeRoomOnly};
       if (!reader.ok()) return kShort;
       if (slot < next || slot >= from.count()) return "its slots do not ascend within the node";
       if (const char* problem = node::append_range(fresh, from, next, slot)) return problem;
+      if ((word & kPurgeRoomOnly) != 0) {
+        if (const char* problem = node::append_released(fresh, from, slot)) return problem;
+      }
       next = slot + 1u;
     }
     return node::append_range(fresh, from, next, from.count());

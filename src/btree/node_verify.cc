@@ -55,6 +55,25 @@ Status verify_fences(Bytes page, const Layout& l) {
   return {};
 }
 
+/// Only a leaf's cell keeps room: how much is counted whole, and zeros lie in it.
+Status verify_room(Bytes page, const Layout& l, unsigned slot, const node::Cell& cell) {
+  const node::Room room = cell.room;
+  if (!room.kept) return {};
+  if (l.level > 0) return wrong_entry(slot, "an internal node's entry keeps room");
+  if (cell.value_bytes_max() > inline_value_max(l.prefix_bytes + cell.suffix_bytes)) {
+    return wrong_entry(slot, "it keeps more room than any value takes");
+  }
+  const auto& header = *reinterpret_cast<const CellHeader*>(page.data() + cell.offset);
+  const bool counted = header.value.get() >> kCellRoomShift == raw(CellRoom::kKeptBytes);
+  if (counted && room.surplus_bytes < sizeof(std::uint16_t)) return wrong_entry(slot, "its room does not count itself");
+  const Bytes surplus = page.subspan(cell.value_offset() + cell.value_bytes, room.surplus_bytes);
+  const Bytes zeros = surplus.subspan(counted ? sizeof(std::uint16_t) : 0);
+  if (std::any_of(zeros.begin(), zeros.end(), [](std::byte byte) { return byte != std::byte{0}; })) {
+    return wrong_entry(slot, "the room that it keeps is not zero");
+  }
+  return {};
+}
+
 /// Slotted: cells lie in the heap, apart from each other, and together with the dead bytes they are all of it.
 Status verify_cells(Bytes page, const Layout& l) {
   std::array<std::uint8_t, kPageBytes> used{};
@@ -65,6 +84,7 @@ Status verify_cells(Bytes page, const Layout& l) {
       return wrong_entry(slot, "its cell lies outside the heap");
     }
     if (l.key_is_low_fence(slot) && cell.suffix_bytes != 0) return wrong_entry(slot, "it stores the low fence again");
+    VG_TRY(verify_room(page, l, slot, cell));
     for (unsigned i = 0; i < cell.bytes(); ++i) {
       if (used[cell.offset + i]++ != 0) return wrong_entry(slot, "its cell overlaps another");
     }

@@ -24,12 +24,13 @@ bool fences_match(const NodeView& parent, unsigned slot, const NodeView& node) {
   return node.has_high_fence() == parent.has_high_fence() && as_text(node.high_fence()) == as_text(parent.high_fence());
 }
 
-constexpr char kNotAsItsParentSays[] = "its fences differ from its parent's separators";
-
-/// A node is worth merging when it is less than a quarter full.
-bool underfull(const NodeView& node) {
-  return node.used_bytes() < NodeView::capacity_bytes() / 4;
+/// More than three quarters of the room that its fences leave are taken.
+bool is_well_filled(const NodeView& node) {
+  const std::size_t fences = node.low_fence().size() + node.high_fence().size();
+  return node.used_bytes() - fences > (NodeView::capacity_bytes() - fences) / 4 * 3;
 }
+
+constexpr char kNotAsItsParentSays[] = "its fences differ from its parent's separators";
 
 }  // namespace
 
@@ -119,99 +120,94 @@ Status Tree::merge_at(Bytes key) const {
 }
 
 Status Tree::merge(Bytes key, unsigned level) const {
+  // An only child finds a neighbour when its parent has been merged.
+  for (unsigned round = 0; round < 2; ++round) {
+    VG_ASSIGN(Merged merged, merge_with(key, level, Neighbour::kRight));
+    if (merged == Merged::kNoRoom) {
+      VG_ASSIGN(merged, merge_with(key, level, Neighbour::kLeft));
+    }
+    if (merged != Merged::kOnlyChild && merged != Merged::kDoneAndParentSmall) return {};
+    VG_TRY(merge(key, level + 1));
+    VG_TRY(collapse_root());
+    if (merged != Merged::kOnlyChild) return {};
+  }
+  return {};
+}
+
+Result<Tree::Merged> Tree::merge_with(Bytes key, unsigned level, Neighbour side) const {
   LogSpace log_space(context_->log);
   VG_TRY(log_space.reserve(kStructureLogBytes));
   std::vector<LoadPin> pins;
-  PageId freed = kNoPage;
-  bool parent_underfull = false;
-  for (unsigned attempt = 0;; ++attempt) {
-    if (attempt == 3) return {};  // busy: a later delete tries again
+  for (unsigned attempt = 0; attempt < 3; ++attempt) {
     VG_ASSIGN(WritePath path, latch_path(key, level, Parent::kYes));
     {
       const NodeView node(path.node.page());
-      if (node.level() != level || !path.parent || !underfull(node)) return {};
+      if (node.level() != level || !path.parent || !node.is_underfull()) return Merged::kNo;
     }
     const NodeView parent(path.parent.page());
-    if (parent.count() < 2) return {};
+    if (parent.count() < 2) return Merged::kOnlyChild;
     if (!fences_match(parent, path.slot, NodeView(path.node.page()))) {
       return damaged(path.node.id(), kNotAsItsParentSays);
     }
-    // Pages are latched left before right. The parent's exclusive latch keeps others from changing which
-    // children these are while the node's own latch is given up.
-    unsigned right_slot = path.slot + 1;
-    const PageId neighbour = parent.child(right_slot < parent.count() ? right_slot : path.slot - 1);
-    if (neighbour == path.node.id() || neighbour == path.parent.id()) {
+    const unsigned right_slot = side == Neighbour::kRight ? path.slot + 1 : path.slot;
+    if (right_slot == 0 || right_slot == parent.count()) return Merged::kNoRoom;
+    const PageId left_id = parent.child(right_slot - 1);
+    const PageId right_id = parent.child(right_slot);
+    if (left_id == right_id || left_id == path.parent.id() || right_id == path.parent.id()) {
       return damaged(path.parent.id(), "leads to one page by two separators");
     }
-    ExclusiveGuard left;
-    ExclusiveGuard right;
-    PageId missing = kNoPage;
-    if (right_slot < parent.count()) {
-      left = std::move(path.node);
-      if (auto latched = context_->pool.exclusive_if_resident(parent.child(right_slot))) {
-        right = *std::move(latched);
-      } else {
-        missing = parent.child(right_slot);
-      }
-    } else {
-      right_slot = path.slot;
-      const PageId node_id = path.node.id();
-      path.node.release();
-      const PageId left_id = parent.child(right_slot - 1);
-      if (auto latched = context_->pool.exclusive_if_resident(left_id)) {
-        left = *std::move(latched);
-        if (auto again = context_->pool.exclusive_if_resident(node_id)) {
-          right = *std::move(again);
-        } else {
-          missing = node_id;
-        }
-      } else {
-        missing = left_id;
-      }
-    }
-    if (missing != kNoPage) {
-      left.release();
+    // Pages are latched left before right. The parent's exclusive latch keeps others from changing which
+    // children these are while the node's own latch is given up.
+    path.node.release();
+    auto left = context_->pool.exclusive_if_resident(left_id);
+    auto right = left ? context_->pool.exclusive_if_resident(right_id) : std::nullopt;
+    if (!right) {
+      const PageId missing = left ? right_id : left_id;
+      left.reset();
       path = WritePath{};
       VG_ASSIGN(LoadPin pin, context_->pool.load(missing, Hint::kNormal));
       pins.push_back(std::move(pin));
       continue;
     }
-    const NodeView left_view(left.page());
-    const NodeView right_view(right.page());
-    VG_TRY(check_child(left_view, level, left.id()));
-    VG_TRY(check_child(right_view, level, right.id()));
+    const NodeView left_view(left->page());
+    const NodeView right_view(right->page());
+    VG_TRY(check_child(left_view, level, left_id));
+    VG_TRY(check_child(right_view, level, right_id));
     if (!fences_match(parent, right_slot - 1, left_view) || !fences_match(parent, right_slot, right_view)) {
-      return damaged(left.id(), kNotAsItsParentSays);
+      return damaged(left_id, kNotAsItsParentSays);
     }
-    if (left_view.right() != right.id()) return damaged(left.id(), "its right sibling is not its parent's next child");
+    if (left_view.right() != right_id) return damaged(left_id, "its right sibling is not its parent's next child");
     PageBuffer image;
-    if (!build_merged(image, left_view, right_view)) return {};
+    if (!build_merged(image, left_view, right_view)) return Merged::kNoRoom;
+    // Not to be split again by the next insert. But nobody keeps an empty page, or its parent, for that.
+    const unsigned nothing = level > 0 ? 1 : 0;
+    const bool one_is_empty = left_view.count() <= nothing || right_view.count() <= nothing;
+    if (!one_is_empty && is_well_filled(NodeView(image))) return Merged::kNoRoom;
 
-    freed = right.id();
     MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
     PayloadBuffer payload;
-    add_image(mini, left, image, payload);
+    add_image(mini, *left, image, payload);
     payload.clear();
-    mini.add(right, PageOp::kFree, payload.bytes());
+    mini.add(*right, PageOp::kFree, payload.bytes());
     encode_node_remove(payload, right_slot);
     mini.add(path.parent, PageOp::kNodeRemove, payload.bytes());
-    if (!context_->space.add_to(mini, {}, std::span(&freed, 1))) {
-      left.release();
-      right.release();
+    if (!context_->space.add_to(mini, {}, std::span(&right_id, 1))) {
+      left.reset();
+      right.reset();
       path = WritePath{};
-      VG_ASSIGN(auto bitmap_pins, context_->space.load_bitmaps(std::span(&freed, 1)));
+      VG_ASSIGN(auto bitmap_pins, context_->space.load_bitmaps(std::span(&right_id, 1)));
       for (LoadPin& pin : bitmap_pins) pins.push_back(std::move(pin));
       continue;
     }
     mini.commit();
-    parent_underfull = underfull(NodeView(path.parent.page())) || NodeView(path.parent.page()).count() == 1;
-    break;
+    const bool parent_small = parent.is_underfull() || parent.count() == 1;
+    left.reset();
+    right.reset();
+    path = WritePath{};
+    context_->space.freed(std::span(&right_id, 1));
+    return parent_small ? Merged::kDoneAndParentSmall : Merged::kDone;
   }
-  context_->space.freed(std::span(&freed, 1));
-  pins.clear();
-  if (!parent_underfull) return {};
-  VG_TRY(merge(key, level + 1));
-  return collapse_root();
+  return Merged::kNo;  // busy: a later delete tries again
 }
 
 /// A root with a single child takes over the child's content, and the tree is one level lower.
@@ -295,6 +291,13 @@ Result<PageId> Tree::lowest_last_parent() const {
 Result<bool> Tree::free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> spill) const {
   LogSpace log_space(context_->log);
   VG_TRY(log_space.reserve(kStructureLogBytes));
+  // Nobody else changes the tree: a leaf that has been spilled has nothing left, or was not found by its key.
+  PageId spilled = kNoPage;
+  const auto spill_once = [&](PageId leaf, Bytes key) -> Status {
+    if (leaf == spilled) return damaged(leaf, "is not the leaf that its low fence leads to");
+    spilled = leaf;
+    return spill(key);
+  };
   for (unsigned freed_count = 0; freed_count < pages_max;) {
     VG_ASSIGN(const PageId parent_id, lowest_last_parent());
     if (parent_id == kNoPage) {
@@ -302,10 +305,10 @@ Result<bool> Tree::free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> 
       const bool spilling = has_overflow(NodeView(root.page()));
       root.release();
       if (!spilling) return true;
-      VG_TRY(spill(Bytes{}));
+      VG_TRY(spill_once(root_, Bytes{}));
       continue;
     }
-    // Nobody else changes the tree: what is read here still holds when it is latched again below.
+    // What is read here still holds when it is latched again below.
     PageId child_id = kNoPage;
     {
       VG_ASSIGN(SharedGuard parent, context_->pool.shared(parent_id, Hint::kScan));
@@ -324,7 +327,7 @@ Result<bool> Tree::free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> 
       const std::string key(as_text(NodeView(child->page()).low_fence()));
       child->release();
       parent.release();
-      VG_TRY(spill(as_bytes(key)));
+      VG_TRY(spill_once(child_id, as_bytes(key)));
       continue;
     }
     MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);

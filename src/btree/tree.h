@@ -81,9 +81,9 @@ class Tree {
   /// there. The caller then latches the leaf again and looks again. [no latch held]
   Status make_room(Bytes key, std::size_t value_bytes) const;
 
-  /// Merges the leaf that covers `key` with a neighbour under the same parent if it is less than a quarter
-  /// full and both fit in one page; goes on upwards; collapses the root. Best effort: what is missing in the
-  /// cache is loaded once, what is busy is left. [no latch held]
+  /// Merges the leaf that covers `key`, if it is underfull, with a neighbour under the same parent, where one page
+  /// holds both and stays a quarter empty, or one of them is empty; goes on upwards; collapses the root. Best effort:
+  /// what is missing in the cache is loaded once, what is busy is left. [no latch held]
   Status merge_at(Bytes key) const;
 
   /// Log space that a change of one entry of this tree needs, its compensation included.
@@ -137,7 +137,11 @@ class Tree {
 
   // structure.cc
   Status split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t value_bytes) const;
+  enum class Neighbour : bool { kRight, kLeft };
+  /// kNoRoom: one page is too small for both, or there is no such neighbour. kOnlyChild: there is none of either side.
+  enum class Merged : std::uint8_t { kNo, kNoRoom, kDone, kDoneAndParentSmall, kOnlyChild };
   Status merge(Bytes key, unsigned level) const;
+  Result<Merged> merge_with(Bytes key, unsigned level, Neighbour side) const;
   Status collapse_root() const;
   Result<PageId> lowest_last_parent() const;
 

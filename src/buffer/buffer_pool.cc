@@ -68,6 +68,10 @@ BufferPool::~BufferPool() = default;
 void BufferPool::start_cleaner() {
   impl_->start_cleaner();
 }
+void BufferPool::set_old_log_end(Lsn end) noexcept {
+  impl_->old_log_end_ = end;
+  impl_->wanted_redo_start_.store(raw(impl_->log_.epoch().first), std::memory_order_relaxed);
+}
 void BufferPool::set_page_count(std::uint32_t count) noexcept {
   VG_CHECK(count <= page_count_max(), "more pages than the translation array has entries");
   hot_.page_count.store(count, std::memory_order_release);
@@ -272,6 +276,7 @@ void BufferPool::Impl::new_frame(Translation& entry, PageId id, std::uint32_t nu
 // --- Redo
 
 Result<BufferPool::RedoPage> BufferPool::exclusive_for_redo(PageId id) {
+  impl_->redoing_.store(true, std::memory_order_relaxed);
   if (raw(id) >= page_count_max()) {
     return Error(ErrorCode::kCorruption, "the log names page " + std::to_string(raw(id)) + ", which cannot be");
   }
@@ -309,8 +314,30 @@ void BufferPool::mark_redone(ExclusiveGuard& guard, Lsn record_start, std::optio
   impl_->mark_dirty(frame_of(guard), raw(record_start));
 }
 
+void BufferPool::drop_absent(RedoPage page) {
+  const std::uint32_t frame = frame_of(page.guard);
+  page.guard.release();
+  if (impl_->try_evict(frame)) impl_->give_frame(frame);
+}
+
 Status BufferPool::check_redone(const ExclusiveGuard& guard) const {
   return impl_->validator_(guard.id(), guard.page());
+}
+
+Status BufferPool::check_redone() {
+  impl_->redoing_.store(false, std::memory_order_relaxed);
+  try {
+    for (const std::uint32_t id : impl_->dirty_pages(Frame::kClean)) {
+      VG_ASSIGN(const SharedGuard guard, shared(PageId{id}, Hint::kScan));
+      if (Status sound = impl_->validator_(guard.id(), guard.page()); !sound) {
+        return sound.error().with_context(impl_->data_.path() + ": page " + std::to_string(id) +
+                                          ", after the redo of the log");
+      }
+    }
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::kOutOfMemory, "no memory for the list of changed pages");
+  }
+  return {};
 }
 
 std::uint32_t BufferPool::frame_of(const ExclusiveGuard& guard) const noexcept {
@@ -355,8 +382,8 @@ Status BufferPool::flush_all() {
   }
 }
 
-Status BufferPool::restore_torn_pages(Lsn redo_start) {
-  return impl_->restore_torn_pages(redo_start);
+Status BufferPool::restore_torn_pages(Lsn redo_start, Lsn log_end) {
+  return impl_->restore_torn_pages(redo_start, log_end);
 }
 
 void BufferPool::add_visits(std::uint64_t count) noexcept {
@@ -369,11 +396,26 @@ BufferStats BufferPool::stats() const {
   stats.loads = impl_->loads_.load(std::memory_order_relaxed);
   stats.evictions = impl_->evictions_.load(std::memory_order_relaxed);
   stats.pages_cleaned = impl_->pages_cleaned_.load(std::memory_order_relaxed);
-  stats.batches = impl_->batches_.load(std::memory_order_relaxed);
+  stats.batches = impl_->batches_.load(std::memory_order_acquire);
   stats.frames = impl_->frames_->count();
   stats.frames_free = impl_->frames_->free_count();
   stats.frames_dirty = impl_->dirty_count_.load(std::memory_order_relaxed);
   return stats;
+}
+
+BufferPool::Held BufferPool::held() const {
+  Held held;
+  for (std::uint32_t page = 0; page < page_count(); ++page) {
+    held.latches += Translation::holders_of(hot_.table[page].latch.load(std::memory_order_relaxed)) != 0;
+  }
+  Frames& frames = *impl_->frames_;
+  std::uint64_t in_use = frames.free_count();
+  for (std::uint32_t frame = 0; frame < frames.count(); ++frame) {
+    held.pins += frames[frame].pins.load(std::memory_order_relaxed);
+    in_use += frames[frame].page.load(std::memory_order_relaxed) != raw(kNoPage);
+  }
+  held.frames = frames.count() - in_use;
+  return held;
 }
 
 // --- Guards

@@ -67,8 +67,14 @@ class BufferPool {
                                                   const RedoTable& redo, PageValidator validator,
                                                   const BufferOptions& options, Poison& poison);
   ~BufferPool();  ///< joins the cleaner; writes nothing
+  /// How far the log was durable when pages were written last; 0: nothing says so. A log that ends before is not whole.
+  static Result<Lsn> durable_when_written(File& doublewrite, const DatabaseId& database);
 
   void start_cleaner();
+  /// Where the log of before this epoch ended. A page whose LSN lies beyond, and below this epoch, was written when
+  /// there was more log: an error of whoever loads it from now on. The cleaner writes what redo has changed, so that
+  /// the old log is over soon. Before anybody else uses the pool.
+  void set_old_log_end(Lsn end) noexcept;
 
   /// Number of pages of the data file; ids at or above it are refused ("page id beyond the file").
   std::uint32_t page_count() const noexcept { return hot_.page_count.load(std::memory_order_acquire); }
@@ -123,8 +129,14 @@ class BufferPool {
   /// The page is dirty from `record_start` on, whether redo changed it or not. `lsn` becomes its LSN when
   /// it was changed.
   void mark_redone(ExclusiveGuard& guard, Lsn record_start, std::optional<Lsn> lsn);
+  /// The page is still absent: it leaves its frame, and whoever wants it reads it anew and is told what is wrong with
+  /// it.
+  void drop_absent(RedoPage page);
   /// For a page that a record carried whole: as one that is loaded, it is looked at before anybody believes it.
   Status check_redone(const ExclusiveGuard& guard) const;
+  /// The same for all pages that redo has changed, when it is through: operations that stay within a page may yet leave
+  /// nonsense on it. Pages that have left the cache meanwhile are looked at when they are loaded.
+  Status check_redone();
 
   // --- Durability.
   /// The smallest recLSN of pages that are dirty or not yet synced; `log_end` (read before the call) if
@@ -132,9 +144,17 @@ class BufferPool {
   Lsn redo_start(Lsn log_end);
   /// Writes every page that is dirty now, by doublewrite batches. [no latch held]
   Status flush_all();
-  /// After open, before anything is loaded: restores torn pages from the doublewrite area (copies whose LSN
-  /// is at or above redo_start and whose in-place page fails its checksum), writes and syncs them.
-  Status restore_torn_pages(Lsn redo_start);
+  /// After open, before anything is loaded: restores torn pages from the doublewrite area (copies whose LSN lies
+  /// between redo start and the log's end and whose in-place page fails its checksum), writes and syncs them. Copies
+  /// are newer than the log only where its end is lost.
+  Status restore_torn_pages(Lsn redo_start, Lsn log_end);
+
+  // --- Copies for a backup.
+  /// Whether `page`, just read from the file without a latch, is what was written last, as far as anybody can tell.
+  bool is_sound_copy(PageId id, Bytes page) const noexcept;
+  /// The page as its frame has it, or as it is on disk, with its checksum. kCorruption names a damaged one.
+  /// [no latch held]
+  Status copy_page(PageId id, MutableBytes into);
 
   /// A read has visited `count` pages of the kind: a member of this thread's page_visits. The pool's own sum moves by
   /// steps of kVisitsStep, so that readers seldom write to shared memory.
@@ -147,6 +167,13 @@ class BufferPool {
   }
 
   BufferStats stats() const;
+  /// What calls hold at this moment; when none is under way, all of it is zero. Looks at every page: for tests.
+  struct Held {
+    std::uint64_t latches = 0;
+    std::uint64_t pins = 0;
+    std::uint64_t frames = 0;  ///< neither free nor those of a page
+  };
+  Held held() const;
 
  private:
   static constexpr std::uint64_t kVisitsStep = 1024;
@@ -172,6 +199,9 @@ class BufferPool {
   Hot hot_;
   std::unique_ptr<Impl> impl_;
 };
+
+/// The error for a page whose LSN lies beyond the end of the log.
+Error lost_log(const std::string& page_name, Lsn lsn, Lsn log_end);
 
 /// Two cache lines for a page in use: its entry, and what the caller reads of the page. Nothing is written.
 inline Result<OptimisticGuard> BufferPool::optimistic(PageId id, Hint hint) {

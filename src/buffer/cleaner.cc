@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/crc32c.h"
+#include "base/seeded_bug.h"
 #include "base/try.h"
 #include "buffer/pool_impl.h"
 
@@ -23,12 +24,6 @@ namespace {
 constexpr std::chrono::milliseconds kPause{50};
 /// Somebody who waits for a frame looks again after this long, come what may.
 constexpr std::chrono::milliseconds kFrameWait{10};
-
-std::uint32_t header_checksum(const DatabaseId& database, const DoublewriteHeader& header) {
-  DoublewriteHeader copy = header;
-  copy.checksum.set(0);
-  return crc32c(crc32c(0xFFFFFFFFu, database.bytes), std::as_bytes(std::span(&copy, 1)));
-}
 
 }  // namespace
 
@@ -72,7 +67,7 @@ void BufferPool::Impl::stop_cleaner() noexcept {
 }
 
 void BufferPool::Impl::cleaner_main() {
-  std::uint64_t oldest = 0;  // at or below every recLSN, as far as the last look knows
+  Sweep sweep;
   for (;;) {
     bool wanted = false;
     {
@@ -86,7 +81,7 @@ void BufferPool::Impl::cleaner_main() {
       continue;
     }
     try {
-      std::vector<std::uint32_t> pages = pages_to_clean(wanted, &oldest);
+      std::vector<std::uint32_t> pages = pages_to_clean(wanted, sweep);
       if (!pages.empty()) static_cast<void>(clean(pages).has_value());  // a failure has poisoned the database
     } catch (const std::bad_alloc&) {
       // No memory for a list of pages: the next look tries again.
@@ -95,22 +90,34 @@ void BufferPool::Impl::cleaner_main() {
 }
 
 /// Looks at the frames only when there is a reason to.
-std::vector<std::uint32_t> BufferPool::Impl::pages_to_clean(bool wanted, std::uint64_t* oldest) {
+std::vector<std::uint32_t> BufferPool::Impl::pages_to_clean(bool wanted, Sweep& sweep) {
+  // What holds the log back comes first, also for those who wait: each batch gives them frames. During redo every
+  // change is as old as the log that it is taken from, and the next record may be for the same page: there is no hurry.
+  if (!redoing_.load(std::memory_order_relaxed)) {
+    const std::uint64_t end = raw(log_.end());
+    const std::uint64_t half = options_.redo_window_bytes / 2;
+    const std::uint64_t wanted_start = wanted_redo_start_.load(std::memory_order_relaxed);
+    if (std::exchange(sweep.wanted_start, wanted_start) != wanted_start) sweep.oldest = 0;  // redo goes back
+    const std::uint64_t from = std::max(end - std::min(end, half), wanted_start);
+    if (sweep.oldest < from) {
+      sweep.oldest = raw(redo_start(Lsn{end}));
+      if (sweep.oldest < from) return dirty_pages(from);
+    }
+  }
   if (wanted) {
     std::vector<std::uint32_t> pages = dirty_pages(Frame::kClean);
-    // Whoever waits wants a few frames now: the rest comes with the next look.
+    // Whoever waits wants a few frames now. The next look goes on behind them: from the lowest again, those above would
+    // stay dirty, in their frames, for as long as somebody waits.
+    std::rotate(pages.begin(), std::lower_bound(pages.begin(), pages.end(), sweep.next), pages.end());
     if (pages.size() > 4 * kDoublewritePagesMax) pages.resize(4 * kDoublewritePagesMax);
+    if (!pages.empty()) sweep.next = pages.back() + 1;
     return pages;
   }
   // Half of the cache is dirty: have clean frames ready.
   if (std::uint64_t{dirty_count_.load(std::memory_order_relaxed)} * 2 > frames_->count()) {
     return dirty_pages(Frame::kClean);
   }
-  const std::uint64_t end = raw(log_.end());
-  const std::uint64_t half = options_.redo_window_bytes / 2;
-  if (end <= half || *oldest >= end - half) return {};
-  *oldest = raw(redo_start(Lsn{end}));
-  return *oldest < end - half ? dirty_pages(end - half) : std::vector<std::uint32_t>{};
+  return {};
 }
 
 /// Pages that are dirty since before that position, ascending.
@@ -167,7 +174,7 @@ Status BufferPool::Impl::clean_batch(std::span<const std::uint32_t> pages) {
   VG_TRY(write_batch(count));
   finish_batch(count);
   pages_cleaned_.fetch_add(count, std::memory_order_relaxed);
-  batches_.fetch_add(1, std::memory_order_relaxed);
+  batches_.fetch_add(1, std::memory_order_release);  // whoever sees it sees these pages clean
   return {};
 }
 
@@ -201,14 +208,16 @@ Status BufferPool::Impl::write_batch(unsigned count) {
   auto& header = *reinterpret_cast<DoublewriteHeader*>(area_.data());
   std::memset(area_.data(), 0, kDoublewriteHeaderBytes);
   header.magic.set(kDoublewriteMagic);
-  header.sequence.set(++sequence_);
+  header.durable.set(raw(log_.durable()));
   header.count.set(count);
   for (unsigned i = 0; i < count; ++i) header.pages[i].set(copies_[i].page);
-  header.checksum.set(header_checksum(database_, header));
+  header.checksum.set(doublewrite_checksum(page_checksum_seed(database_), header));
   const std::size_t used = kDoublewriteHeaderBytes + count * kPageBytes;
   const std::size_t rounded = (used + kIoAlignment - 1) / kIoAlignment * kIoAlignment;
-  VG_TRY(doublewrite_.write(0, area_.span().first(rounded)));
-  VG_TRY(doublewrite_.sync());
+  if (!VG_SEEDED_BUG(kNoDoublewrite)) {
+    VG_TRY(doublewrite_.write(0, area_.span().first(rounded)));
+    VG_TRY(doublewrite_.sync());
+  }
   for (unsigned first = 0; first < count;) {
     unsigned end = first + 1;
     while (end < count && copies_[end].page == copies_[end - 1].page + 1) ++end;
@@ -239,24 +248,28 @@ void BufferPool::Impl::finish_batch(unsigned count) noexcept {
 
 // --- After a crash
 
-Status BufferPool::Impl::restore_torn_pages(Lsn redo_start) {
+Result<Lsn> BufferPool::durable_when_written(File& doublewrite, const DatabaseId& database) {
+  VG_ASSIGN(AlignedBuffer block, AlignedBuffer::make(kDoublewriteHeaderBytes));
+  VG_ASSIGN(const std::size_t bytes, doublewrite.read_up_to(0, block.span()));
+  const DoublewriteHeader* const header = doublewrite_header(page_checksum_seed(database), block.span().first(bytes));
+  return header == nullptr ? Lsn{0} : Lsn{header->durable.get()};
+}
+
+Status BufferPool::Impl::restore_torn_pages(Lsn redo_start, Lsn log_end) {
   VG_ASSIGN(const std::size_t bytes, doublewrite_.read_up_to(0, area_.span()));
-  const auto& header = *reinterpret_cast<const DoublewriteHeader*>(area_.data());
-  if (bytes < kDoublewriteHeaderBytes || header.magic.get() != kDoublewriteMagic ||
-      header.checksum.get() != header_checksum(database_, header) || header.count.get() > kDoublewritePagesMax) {
-    return {};  // the area itself is torn: nothing was written in place after it
-  }
-  sequence_ = header.sequence.get();
+  const DoublewriteHeader* const header = doublewrite_header(page_checksum_seed(database_), area_.span().first(bytes));
+  if (header == nullptr) return {};  // the area itself is torn: nothing was written in place after it
   VG_ASSIGN(AlignedBuffer in_place, AlignedBuffer::make(kPageBytes));
   VG_ASSIGN(std::uint64_t size, data_.size());
   bool restored = false;
-  for (std::uint32_t i = 0; i < header.count.get(); ++i) {
-    const PageId id{header.pages[i].get()};
+  for (std::uint32_t i = 0; i < header->count.get(); ++i) {
+    const PageId id{header->pages[i].get()};
     const std::size_t offset = kDoublewriteHeaderBytes + i * kPageBytes;
     if (offset + kPageBytes > bytes) break;
     const MutableBytes copy = area_.span().subspan(offset, kPageBytes);
     const PageHeader& copied = page_header(Bytes(copy));
-    if (copied.checksum.get() != page_checksum(database_, id, copy) || Lsn{copied.lsn.get()} < redo_start) continue;
+    if (copied.checksum.get() != page_checksum(database_, id, copy)) continue;
+    if (const Lsn lsn{copied.lsn.get()}; lsn < redo_start || lsn > log_end) continue;
     const MutableBytes page = in_place.span().first(kPageBytes);
     const std::uint64_t at = std::uint64_t{raw(id)} * kPageBytes;
     // Beyond the file: no write of it was ever synced, so redo begins at or before the record that initialises it.

@@ -1,6 +1,9 @@
 #include "buffer/mini_txn.h"
 
+#include <algorithm>
+
 #include "base/check.h"
+#include "buffer/change_observer.h"
 #include "buffer/pool_impl.h"
 
 namespace vaultgres {
@@ -104,9 +107,32 @@ Log::Appended MiniTxn::commit(FunctionRef<void(const Log::Appended&)> on_reserve
     }
     on_reserved(at);
   });
+#ifdef VG_TEST_HOOKS
+  tell_observer(appended.lsn);
+#endif
   owned_.clear();
   changes_.clear();
   return appended;
 }
+
+#ifdef VG_TEST_HOOKS
+void MiniTxn::tell_observer(Lsn lsn) const {
+  ChangeObserver* observer = change_observer.load(std::memory_order_acquire);
+  if (observer == nullptr) return;
+  std::vector<ChangeObserver::Operation> operations;
+  for (auto first = changes_.begin(); first != changes_.end(); ++first) {
+    const PageId id = first->guard->id();
+    const auto is_of_page = [id](const Change& change) { return change.guard->id() == id; };
+    if (std::find_if(changes_.begin(), first, is_of_page) != first) continue;  // told with the first of the page
+    operations.clear();
+    for (const Change& change : changes_) {
+      if (is_of_page(change)) {
+        operations.push_back({change.op, Bytes(record_).subspan(change.payload_offset, change.payload_bytes)});
+      }
+    }
+    observer->on_change(id, lsn, operations, pool_.impl_->redo_, first->guard->page());
+  }
+}
+#endif
 
 }  // namespace vaultgres

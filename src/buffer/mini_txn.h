@@ -60,6 +60,10 @@ class MiniTxn {
     std::uint32_t payload_offset;  // into record_
     std::uint16_t payload_bytes;
   };
+#ifdef VG_TEST_HOOKS
+  void tell_observer(Lsn lsn) const;
+#endif
+
   BufferPool& pool_;
   Log& log_;
   std::vector<std::byte> record_;

@@ -74,6 +74,7 @@ class BufferPool::Impl {
   void remember_scanned(std::uint32_t frame, Hint hint) noexcept;
   Status read_page(PageId id, std::byte* into, std::uint32_t* checksum, const Translation& entry);
   Status check_loaded(PageId id, Bytes page, std::uint32_t* checksum, const Translation& entry);
+  Status check_lsn(PageId id, Lsn lsn) const;
   void admit(Translation& entry, PageId id, std::uint32_t frame, std::uint32_t checksum, Hint hint,
              std::uint32_t pins) noexcept;
   void publish(std::uint32_t frame, const std::byte* bytes) noexcept;
@@ -90,6 +91,8 @@ class BufferPool::Impl {
                   std::size_t& admitted);
   void read_ahead(std::span<const PageId> ids, AlignedBuffer& buffer);
 
+  Status copy_page(PageId id, MutableBytes into);  // copy_page.cc
+
   // cleaner.cc
   void start_cleaner();
   void stop_cleaner() noexcept;
@@ -98,7 +101,7 @@ class BufferPool::Impl {
   Status clean(std::vector<std::uint32_t>& pages);
   std::vector<std::uint32_t> dirty_pages(std::uint64_t rec_lsn_below);
   Lsn redo_start(Lsn log_end) noexcept;
-  Status restore_torn_pages(Lsn redo_start);
+  Status restore_torn_pages(Lsn redo_start, Lsn log_end);
 
   Hot& hot_;
   File& data_;
@@ -109,6 +112,10 @@ class BufferPool::Impl {
   PageValidator validator_;
   BufferOptions options_;
   Poison& poison_;
+  static constexpr Lsn kLogEndUnknown{UINT64_MAX};
+  Lsn old_log_end_ = kLogEndUnknown;
+  std::atomic<std::uint64_t> wanted_redo_start_{0};  ///< the cleaner writes what is dirty since before
+  std::atomic<bool> redoing_{false};                 ///< from the first page for redo to check_redone()
 
   std::size_t table_entries_ = 0;
   std::unique_ptr<Frames> frames_;
@@ -130,7 +137,13 @@ class BufferPool::Impl {
 
  private:
   void cleaner_main();
-  std::vector<std::uint32_t> pages_to_clean(bool wanted, std::uint64_t* oldest);
+  /// Where the looks for pages to clean have come to.
+  struct Sweep {
+    std::uint64_t oldest = 0;        ///< at or below every recLSN, as far as the last look knows
+    std::uint32_t next = 0;          ///< the page after the last that was cleaned for those who waited
+    std::uint64_t wanted_start = 0;  ///< as of the last look
+  };
+  std::vector<std::uint32_t> pages_to_clean(bool wanted, Sweep& sweep);
   Status clean_batch(std::span<const std::uint32_t> pages);
   unsigned copy_batch(std::span<const std::uint32_t> pages, Lsn* newest);
   Status write_batch(unsigned count);
@@ -144,7 +157,6 @@ class BufferPool::Impl {
   std::mutex batch_mutex_;  // one batch at a time: at most one write of a page is in flight
   AlignedBuffer area_;      // doublewrite header, then the copies
   std::vector<Copy> copies_;
-  std::uint64_t sequence_ = 0;
 
   std::mutex wait_mutex_;
   std::condition_variable cleaner_wake_;

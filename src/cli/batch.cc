@@ -35,7 +35,8 @@ Answers have their fields separated by tabs, too. A command that fails is answer
 session goes on. `ok` for commit, or for put and erase outside of a transaction, comes when the change is
 durable (with --relaxed: when it is made; a crash may lose the last 100 ms). The end of the input inside a
 transaction rolls it back. The database and the map are made if they are missing. The exit code is 0 when all
-commands were answered, also those with an error.
+commands were answered, also those with an error. A last line without a line end is taken for cut off: put, erase
+and commit are refused.
 
 Examples:
   printf 'put\talice\t42\nget\talice\n' | vaultgres batch shop.vg sessions
@@ -61,6 +62,8 @@ class Session {
   Session(Database& database, Map map) : database_(database), map_(std::move(map)) {}
 
   void answer(std::string_view line);
+  /// A line without an end: half of a value must not be stored for the whole.
+  void answer_cut_off(std::string_view line);
   void answer_error(const Error& error);
 
  private:
@@ -130,6 +133,13 @@ void print_fields(std::string_view name, std::initializer_list<std::string_view>
 void Session::answer(std::string_view line) {
   if (const Status done = run_line(line); !done) answer_error(done.error());
   flush_output();
+}
+
+void Session::answer_cut_off(std::string_view line) {
+  const std::string_view name = line.substr(0, line.find('\t'));
+  if (name != "put" && name != "erase" && name != "commit") return answer(line);
+  answer_error(
+      malformed(fmt::format("the input ends within this line: {} needs a line end, and has changed nothing", name)));
 }
 
 void Session::answer_error(const Error& error) {
@@ -231,6 +241,9 @@ Result<ExitCode> run_session(Session& session) {
     switch (lines.next(line)) {
       case LineReader::Got::kLine:
         session.answer(line);
+        break;
+      case LineReader::Got::kCutOff:
+        session.answer_cut_off(line);
         break;
       case LineReader::Got::kTooLong:
         session.answer_error(malformed(fmt::format("the line has more than {} bytes", kLineBytesMax)));

@@ -25,6 +25,7 @@ Examples:
   vaultgres range shop.vg sessions --prefix a      keys in order
   vaultgres import shop.vg users users.csv         make a table of a CSV file
   vaultgres create-index shop.vg users by_id id    find its rows without a scan
+  vaultgres backup shop.vg backups/monday          a copy; `restore` makes a database of it
   vaultgres check shop.vg                          is every page as it should be?
   vaultgres VERB --help                            more, with examples
 
@@ -112,6 +113,10 @@ void Arguments::positional(const char* name, std::optional<std::string>& target,
 
 void Arguments::positional(const char* name, std::vector<std::string>& target, const char* help) {
   app_.add_option(name, all_into(target), help)->required()->expected(1, -1)->allow_extra_args()->type_name("");
+}
+
+void Arguments::optional_positionals(const char* name, std::vector<std::string>& target, const char* help) {
+  app_.add_option(name, all_into(target), help)->expected(0, -1)->allow_extra_args()->type_name("");
 }
 
 void Arguments::option(const char* name, std::optional<std::string>& target, const char* value_name, const char* help) {

@@ -43,24 +43,14 @@ void say_how_many(std::size_t rows) {
 }
 
 Result<ExitCode> run_on(Database& /*database*/, Map& map, const Delete& request) {
-  if (request.values.size() != 1) {
-    return Error(ErrorCode::kInvalidArgument,
-                 fmt::format("{} has one key per entry, but {} are given", named(map), request.values.size()));
-  }
-  VG_ASSIGN(const std::string key, field_of(request.values[0], request.escaped, "KEY"));
+  VG_ASSIGN(const std::string key, only_key(map, request.values, request.escaped));
   VG_ASSIGN(const bool there, map.erase(key));
   if (there) return ExitCode::kOk;
   return none_there(fmt::format("there is no key \"{}\" in {}", escape(key), named(map)));
 }
 
 Result<ExitCode> run_on(Database& /*database*/, Table& table, const Delete& request) {
-  if (request.values.size() != 1) {
-    return Error(ErrorCode::kInvalidArgument,
-                 fmt::format("of {}, delete takes the row at one place, but {} are given; to delete rows by values, "
-                             "name an index of it",
-                             named(table), request.values.size()));
-  }
-  VG_ASSIGN(const RowId id, parse_place(request.values[0]));
+  VG_ASSIGN(const RowId id, only_place(table, request.values, "delete takes", "delete"));
   VG_ASSIGN(const bool there, table.erase(id));
   if (!there) return none_there(fmt::format("{} has no row at {}", named(table), request.values[0]));
   say_how_many(1);

@@ -18,7 +18,7 @@ std::string_view advice(ErrorCode code) noexcept {
     case ErrorCode::kNoSpace:
       return "make room and run the command again";
     case ErrorCode::kCorruption:
-      return "`vaultgres inspect` draws single pages; a backup is the way to lost data";
+      return "`vaultgres salvage` copies what can be read of a damaged database into a new one";
     case ErrorCode::kLocked:
       return "close the program that has it open, or wait for it";
     case ErrorCode::kPoisoned:

@@ -55,11 +55,7 @@ void print_value(const Get& get, Format format, std::string_view key, std::strin
 Result<ExitCode> run_on(const Map& map, const Get& get) {
   VG_ASSIGN(const Format format, format_of(get.rows.json, get.rows.csv));
   if (get.rows.select || get.rows.place) return not_for(map, "--select and --place are for a table or an index");
-  if (get.values.size() != 1) {
-    return Error(ErrorCode::kInvalidArgument,
-                 fmt::format("{} has one key per entry, but {} are given", named(map), get.values.size()));
-  }
-  VG_ASSIGN(const std::string key, field_of(get.values[0], get.rows.escaped, "KEY"));
+  VG_ASSIGN(const std::string key, only_key(map, get.values, get.rows.escaped));
   Explain costs;
   VG_ASSIGN(const std::optional<std::string> value, map.get(key));
   costs.rows_looked_at = costs.rows_returned = value ? 1 : 0;
@@ -102,13 +98,7 @@ Result<ExitCode> run_on(const Index& index, const Get& get) {
 
 Result<ExitCode> run_on(const Table& table, const Get& get) {
   if (get.raw) return not_for(table, "--raw is for the value of a map");
-  if (get.values.size() != 1) {
-    return Error(ErrorCode::kInvalidArgument,
-                 fmt::format("of {}, get shows the row at one place, but {} are given; to find rows by values, name an "
-                             "index of it",
-                             named(table), get.values.size()));
-  }
-  VG_ASSIGN(const RowId id, parse_place(get.values[0]));
+  VG_ASSIGN(const RowId id, only_place(table, get.values, "get shows", "find"));
   std::optional<TableRow> row;
   const NextRow next = only_row(row, [&]() -> Result<std::optional<TableRow>> {
     VG_ASSIGN(std::optional<Row> values, table.get(id));

@@ -11,7 +11,7 @@ LineReader::Got LineReader::next(std::string& line) {
     if (c == EOF) {
       if (std::ferror(stdin) != 0) return Got::kFailed;
       if (length == 0) return Got::kEnd;
-      break;
+      return length <= bytes_max_ ? Got::kCutOff : Got::kTooLong;
     }
     if (++length <= bytes_max_) line.push_back(static_cast<char>(c));
   }

@@ -11,6 +11,7 @@ class LineReader {
  public:
   enum class Got : std::uint8_t {
     kLine,
+    kCutOff,   ///< the input ends within this line: whoever wrote it may have had more to say
     kTooLong,  ///< the line had more bytes than are allowed; it is read to its end and dropped
     kEnd,
     kFailed,  ///< errno says why
@@ -18,8 +19,7 @@ class LineReader {
 
   explicit LineReader(std::size_t bytes_max) : bytes_max_(bytes_max) {}
 
-  /// The next line without its newline. Input that ends without one has a last line all the same. Waits only
-  /// while no whole line has arrived.
+  /// The next line without its newline. Waits only while no whole line has arrived.
   Got next(std::string& line);
 
  private:

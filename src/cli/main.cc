@@ -11,10 +11,10 @@ using namespace vaultgres::cli;
 
 // In the order of the help.
 constexpr const Verb* kVerbs[] = {
-    &kGetVerb,         &kRangeVerb,       &kInsertVerb,      &kDeleteVerb,    &kBatchVerb,
-    &kImportVerb,      &kTablesVerb,      &kCreateIndexVerb, &kDropTableVerb, &kDropIndexVerb,
-    &kRenameTableVerb, &kRenameIndexVerb, &kMapsVerb,        &kCreateMapVerb, &kDropMapVerb,
-    &kRenameMapVerb,   &kCheckVerb,       &kStatsVerb,       &kInspectVerb,
+    &kGetVerb,    &kRangeVerb,       &kInsertVerb,    &kDeleteVerb,    &kBatchVerb,       &kImportVerb,
+    &kTablesVerb, &kCreateIndexVerb, &kDropTableVerb, &kDropIndexVerb, &kRenameTableVerb, &kRenameIndexVerb,
+    &kMapsVerb,   &kCreateMapVerb,   &kDropMapVerb,   &kRenameMapVerb, &kDumpVerb,        &kLoadVerb,
+    &kBackupVerb, &kRestoreVerb,     &kCheckVerb,     &kStatsVerb,     &kInspectVerb,     &kSalvageVerb,
 };
 
 ExitCode run(int argc, const char* const* argv) {

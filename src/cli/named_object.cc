@@ -7,6 +7,7 @@
 #include "base/try.h"
 #include "cli/escape.h"
 #include "cli/open_database.h"
+#include "cli/row_text.h"
 
 namespace vaultgres::cli {
 
@@ -61,6 +62,25 @@ std::string named(const NamedObject& object) {
   constexpr const char* kKinds[] = {"map", "table", "index"};
   return fmt::format("the {} \"{}\"", kKinds[object.index()],
                      escape(std::visit([](const auto& opened) { return opened.name(); }, object)));
+}
+
+Result<std::string> only_key(const Map& map, const std::vector<std::string>& values, bool escaped) {
+  if (values.size() != 1) {
+    return Error(ErrorCode::kInvalidArgument,
+                 fmt::format("{} has one key per entry, but {} are given", named(map), values.size()));
+  }
+  return field_of(values[0], escaped, "KEY");
+}
+
+Result<RowId> only_place(const Table& table, const std::vector<std::string>& values, const char* takes,
+                         const char* purpose) {
+  if (values.size() != 1) {
+    return Error(ErrorCode::kInvalidArgument,
+                 fmt::format("of {}, {} the row at one place, but {} are given; to {} rows by values, name an index "
+                             "of it",
+                             named(table), takes, values.size(), purpose));
+  }
+  return parse_place(values[0]);
 }
 
 }  // namespace vaultgres::cli

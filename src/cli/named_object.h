@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "cli/exit_code.h"
 #include "vaultgres/database.h"
@@ -27,6 +28,13 @@ Result<ExitCode> with_named_to_read(const std::string& directory, const std::str
 
 /// "the table \"users\"".
 std::string named(const NamedObject& object);
+
+/// The key that a command on one entry was given.
+Result<std::string> only_key(const Map& map, const std::vector<std::string>& values, bool escaped);
+/// The place that a command on one row was given. "of the table, `takes` the row at one place, but …; to `purpose` rows
+/// by values, name an index of it".
+Result<RowId> only_place(const Table& table, const std::vector<std::string>& values, const char* takes,
+                         const char* purpose);
 
 inline constexpr char kNameHelp[] = "Name of a map, table or index";
 

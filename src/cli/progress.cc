@@ -42,8 +42,8 @@ std::string with_commas(std::uint64_t number) {
 
 std::string progress_line(const ProgressState& state, std::size_t width) {
   const double rows_per_second = state.seconds > 0 ? static_cast<double>(state.rows) / state.seconds : 0;
-  std::string line = fmt::format("{} rows  {} rows/s", with_commas(state.rows),
-                                 with_commas(static_cast<std::uint64_t>(rows_per_second)));
+  std::string line = fmt::format("{} {}  {} {}/s", with_commas(state.rows), state.unit,
+                                 with_commas(static_cast<std::uint64_t>(rows_per_second)), state.unit);
   if (state.bytes_total && *state.bytes_total > 0) {
     const double done = std::min(1.0, static_cast<double>(state.bytes) / static_cast<double>(*state.bytes_total));
     const int filled = static_cast<int>(done * kBarWidth);
@@ -53,9 +53,10 @@ std::string progress_line(const ProgressState& state, std::size_t width) {
   return line.substr(0, width);
 }
 
-Progress::Progress(bool wanted, std::optional<std::uint64_t> bytes_total)
+Progress::Progress(bool wanted, std::optional<std::uint64_t> bytes_total, std::string_view unit)
     : shown_(wanted && ::isatty(STDERR_FILENO) == 1) {
   state_.bytes_total = bytes_total;
+  state_.unit = unit;
   if (shown_) draw(state_);
 }
 

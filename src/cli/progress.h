@@ -10,10 +10,11 @@
 namespace vaultgres::cli {
 
 struct ProgressState {
-  std::uint64_t rows = 0;
+  std::uint64_t rows = 0;  ///< or whatever `unit` says
   std::uint64_t bytes = 0;
   std::optional<std::uint64_t> bytes_total;
   double seconds = 0;
+  std::string_view unit = "rows";
 };
 
 /// "[####......] 42 %  1,234,567 rows  812,000 rows/s  0:17 left", cut to `width` columns; without a total the bar and
@@ -26,7 +27,7 @@ std::string with_commas(std::uint64_t number);
 class Progress {
  public:
   /// Shows nothing unless `wanted` and standard error is a terminal.
-  Progress(bool wanted, std::optional<std::uint64_t> bytes_total);
+  Progress(bool wanted, std::optional<std::uint64_t> bytes_total, std::string_view unit = "rows");
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

@@ -27,6 +27,8 @@ class Arguments {
   void positional(const char* name, std::optional<std::string>& target, const char* help);
   /// One or more, behind all others.
   void positional(const char* name, std::vector<std::string>& target, const char* help);
+  /// Any number, none as well, behind all others.
+  void optional_positionals(const char* name, std::vector<std::string>& target, const char* help);
   /// By name: "--from".
   void option(const char* name, std::optional<std::string>& target, const char* value_name, const char* help);
   /// By name, any number of times.
@@ -48,6 +50,7 @@ struct Verb {
   Action (*declare)(Arguments& arguments);
 };
 
+extern const Verb kBackupVerb;
 extern const Verb kBatchVerb;
 extern const Verb kCheckVerb;
 extern const Verb kCreateIndexVerb;
@@ -56,15 +59,19 @@ extern const Verb kDeleteVerb;
 extern const Verb kDropIndexVerb;
 extern const Verb kDropMapVerb;
 extern const Verb kDropTableVerb;
+extern const Verb kDumpVerb;
 extern const Verb kGetVerb;
 extern const Verb kImportVerb;
 extern const Verb kInsertVerb;
 extern const Verb kInspectVerb;
+extern const Verb kLoadVerb;
 extern const Verb kMapsVerb;
 extern const Verb kRangeVerb;
 extern const Verb kRenameIndexVerb;
 extern const Verb kRenameMapVerb;
 extern const Verb kRenameTableVerb;
+extern const Verb kRestoreVerb;
+extern const Verb kSalvageVerb;
 extern const Verb kStatsVerb;
 extern const Verb kTablesVerb;
 

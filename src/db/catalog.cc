@@ -1,5 +1,7 @@
 // Objects by name: the catalog tree and its copy in memory.
+#include <algorithm>
 #include <array>
+#include <set>
 #include <vector>
 
 #include "base/try.h"
@@ -93,20 +95,28 @@ namespace {
 /// What load_catalog() finds, before it is made known.
 struct Loaded {
   std::map<std::string, std::shared_ptr<ObjectState>, std::less<>> objects;
+  std::set<ObjectId> ids;
   std::map<ObjectId, PageId> trees;
   std::map<ObjectId, PageId> tables;
   std::map<ObjectId, std::shared_ptr<TableState>> table_states;
   std::vector<std::pair<std::string, CatalogEntry>> indexes;  ///< when all tables are known
 
-  void add(const std::string& name, const CatalogEntry& entry, bool ghost) {
+  /// Old rows of a renamed object are ghosts once that is committed or undone: then two others with one id are damage.
+  Status add(const std::string& name, const CatalogEntry& entry, bool ghost, bool undone) {
     (entry.kind == ObjectKind::kTable ? tables : trees).emplace(entry.object, entry.root);
-    if (ghost) return;
+    if (ghost) return {};
+    const bool known = !ids.insert(entry.object).second;
+    if (entry.object < kFirstUserObject || (known && undone)) {
+      return Error(ErrorCode::kCorruption, "the catalog gives \"" + name + "\" the object id " +
+                                               std::to_string(raw(entry.object)) + ", which another object has");
+    }
     if (entry.kind == ObjectKind::kMap) objects.emplace(name, std::make_shared<MapState>(name, entry));
     if (entry.kind == ObjectKind::kIndex) indexes.emplace_back(name, entry);
-    if (entry.kind != ObjectKind::kTable) return;
+    if (entry.kind != ObjectKind::kTable) return {};
     auto table = std::make_shared<TableState>(name, entry);
     table_states.emplace(entry.object, table);
     objects.emplace(name, std::move(table));
+    return {};
   }
 
   /// An index whose table is missing belongs to a transaction that undo will end; it is looked at again afterwards.
@@ -151,7 +161,7 @@ Status Core::load_catalog(bool undone) {
       }
       auto entry = decode_catalog_entry(as_bytes(row.value));
       if (!entry) return entry.error().with_context("catalog row \"" + row.name + "\"");
-      loaded.add(row.name, *entry, row.ghost);
+      VG_TRY(loaded.add(row.name, *entry, row.ghost, undone));
     }
     from = std::move(bound);
   }
@@ -207,11 +217,17 @@ std::string Core::name_of(const ObjectState& state) const {
 std::shared_ptr<TableState> Core::find_table(ObjectId object, std::string& name) const {
   const std::lock_guard lock(catalog_mutex_);
   for (const auto& [key, state] : objects_) {
-    if (state->object != object) continue;
+    if (state->object != object || state->kind != ObjectKind::kTable) continue;
     name = key;
     return std::static_pointer_cast<TableState>(state);
   }
   return nullptr;
+}
+
+bool Core::has_name(ObjectId object) const {
+  const std::lock_guard lock(catalog_mutex_);
+  return std::any_of(objects_.begin(), objects_.end(),
+                     [&](const auto& entry) { return entry.second->object == object; });
 }
 
 Status Core::check_name_free(std::string_view name) const {

@@ -139,6 +139,10 @@ class Checker {
   /// What the bitmaps say against what was found.
   Status bitmaps() {
     report_.pages = owner_.size();
+    const char* const unowned =
+        report_.problems.empty() ? "is allocated, but nothing owns it"
+                                 : "is allocated, but nothing that could be read leads to it; its owner may be among "
+                                   "the problems above";
     for (std::uint32_t i = 0; i < owner_.size(); ++i) {
       const PageId id{i};
       const bool fixed = id == kSuperblockPages[0] || id == kSuperblockPages[1] || bitmap_page_of(id) == id;
@@ -158,7 +162,7 @@ class Checker {
         problem("the database", id,
                 "belongs to object " + std::to_string(owner_[i]) + ", but its bitmap says that it is free");
       } else if (!owned && *allocated) {
-        problem("the database", id, "is allocated, but nothing owns it");
+        problem("the database", id, unowned);
       } else if (!owned) {
         ++report_.pages_free;
       }

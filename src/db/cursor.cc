@@ -2,6 +2,7 @@
 // next leaf is found by key, so that splits, merges and deletions in between do no harm.
 #include <algorithm>
 
+#include "base/seeded_bug.h"
 #include "base/try.h"
 #include "db/cursor_state.h"
 #include "txn/overflow.h"
@@ -110,6 +111,7 @@ Result<bool> CursorState::step(ScanOrder order) {
   if (batch_order_ == order) {
     if (index_ + 1 < batch_.size()) return arrive(index_ + 1);
     if (batch_.at_end()) return out(order);
+    if (VG_SEEDED_BUG(kCursorSkips)) return fill(as_bytes(std::string(as_text(batch_.bound())) + '\0'), false, order);
     return fill(batch_.bound(), false, order);
   }
   batch_max_ = 0;

@@ -13,6 +13,7 @@ namespace vaultgres {
 using internal::closed_error;
 using internal::Core;
 using internal::IndexHandle;
+using internal::is_no_space;
 using internal::run_call;
 using internal::TableHandle;
 
@@ -37,10 +38,8 @@ Database::~Database() {
 }
 
 Result<Database> Database::open(const std::string& directory, Options options) {
-  if (directory.empty()) return Error(ErrorCode::kInvalidArgument, "the name of the database directory is empty");
   return internal::catch_bad_alloc([&]() -> Result<Database> {
-    std::string path = directory;
-    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    VG_ASSIGN(std::string path, internal::directory_path(directory));
     VG_ASSIGN(auto core, Core::open({&posix_file_system(), nullptr, std::move(path)}, std::move(options)));
     return Database(std::move(core));
   });
@@ -65,7 +64,7 @@ Result<Map> Database::create_map(std::string_view name) {
   return run_call(core_, [&]() -> Result<Map> {
     // Made first: once the map is there, nothing may fail.
     auto handle = std::make_shared<internal::MapHandle>(internal::MapHandle{core_, nullptr, std::string(name)});
-    VG_ASSIGN(handle->map, with_log_room(*core_, [&] { return core_->create_map(name); }));
+    VG_ASSIGN(handle->map, with_log_room_outside(*core_, [&] { return core_->create_map(name); }));
     return Map(std::move(handle));
   });
 }
@@ -108,7 +107,7 @@ Result<Table> Database::create_table(std::string_view name, Schema schema) {
   return run_call(core_, [&]() -> Result<Table> {
     // Made first: once the table is there, nothing may fail.
     auto handle = std::make_shared<TableHandle>(TableHandle{core_, nullptr, std::string(name)});
-    VG_ASSIGN(handle->table, with_log_room(*core_, [&] { return core_->create_table(name, schema); }));
+    VG_ASSIGN(handle->table, with_log_room_outside(*core_, [&] { return core_->create_table(name, schema); }));
     return internal::make_table(std::move(handle));
   });
 }
@@ -183,21 +182,32 @@ Status Database::set_pinned(std::string_view name, bool pinned) {
 Status Database::sync() {
   return run_call(core_, [&]() -> Status {
     VG_TRY(core_->engine().poison.check());  // also when all is durable already
-    return core_->engine().log.flush(core_->engine().log.end());
+    const std::uint64_t log_rooms = core_->log_rooms();
+    Status done = core_->engine().log.flush_all();
+    if (!done && internal::is_no_space(done.error()) && core_->make_log_room(log_rooms)) {
+      done = core_->engine().log.flush_all();
+    }
+    return done;
   });
 }
 
 Status Database::checkpoint() {
   return run_call(core_, [&]() -> Status {
     VG_TRY(core_->check_writable());
-    VG_TRY(core_->engine().log.flush(core_->engine().log.end()));
-    VG_TRY(core_->engine().pool.flush_all());
+    VG_TRY(core_->engine().pool.flush_all());  // and of the log all that their pages need
     return core_->checkpoint();
   });
 }
 
 Result<CheckReport> Database::check() {
   return run_call(core_, [&] { return core_->check(); });
+}
+
+Result<BackupReport> Database::backup(const std::string& directory, const CopyProgress& progress) {
+  return run_call(core_, [&]() -> Result<BackupReport> {
+    VG_ASSIGN(const std::string path, internal::directory_path(directory));
+    return core_->backup(path, progress);
+  });
 }
 
 Result<DatabaseStats> Database::stats() {
@@ -275,6 +285,13 @@ Database make_database(std::shared_ptr<Core> core) {
   return Database(std::move(core));
 }
 
+Result<std::string> directory_path(const std::string& directory) {
+  if (directory.empty()) return Error(ErrorCode::kInvalidArgument, "the name of the directory is empty");
+  std::string path = directory;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path;
+}
+
 Error not_active() {
   return Error(ErrorCode::kInvalidArgument, "the transaction has ended; begin a new one");
 }
@@ -286,6 +303,7 @@ Error other_database() {
 Result<TxnId> reader_id(const Core& core, const Transaction::State* state) {
   if (state == nullptr || state->open == nullptr) return not_active();
   if (state->core.get() != &core) return other_database();
+  if (core.is_in_fork()) return forked_error();
   if (core.is_closed()) return closed_error();
   return state->open->id;
 }

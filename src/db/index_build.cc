@@ -59,7 +59,9 @@ class KeyFeeder {
   std::string key_;
 };
 
-Status read_keys(const Engine& engine, const TableState& table, KeyFeeder& keys) {
+/// Ends when the database is closed: close() waits for this call.
+Status read_keys(const Core& core, const TableState& table, KeyFeeder& keys) {
+  const Engine& engine = core.engine();
   const Heap heap = table.heap(engine);
   RowBatch batch;
   Status failed;
@@ -73,6 +75,7 @@ Status read_keys(const Engine& engine, const TableState& table, KeyFeeder& keys)
     }));
     if (pages.empty()) return {};
     for (std::size_t i = 0; i < pages.size(); ++i) {
+      if (core.is_closed()) return closed_error();
       engine.pool.read_ahead(std::span(pages).subspan(i), read_ahead);
       batch.clear();
       do {
@@ -94,6 +97,7 @@ Status load_tree(Core& core, const IndexState& index, Sorter& sorter) {
   for (;;) {
     Bytes key;
     Bytes value;
+    if (core.is_closed()) return closed_error();
     VG_ASSIGN(const bool more, sorter.next(key, value));
     if (!more) return with_log_room(core, [&] { return load.finish(); });
     if (load.entries() > 0 && as_text(key) == last) {
@@ -116,7 +120,7 @@ Status Core::build_index(const TableState& table, const IndexState& index) {
   Sorter sorter(*files_.files, files_.directory + "/" + kSortFilePrefix + std::to_string(raw(index.object)),
                 kSortBytes);
   KeyFeeder keys(table, index, sorter);
-  VG_TRY(read_keys(*engine_, table, keys));
+  VG_TRY(read_keys(*this, table, keys));
   VG_TRY(sorter.finish());
   return load_tree(*this, index, sorter);
 }

@@ -30,6 +30,25 @@ auto change_within(const internal::MapHandle& handle, Transaction::State* state,
                                     [&](Txn& txn) { return change(txn, handle.map->tree(handle.core->engine())); });
 }
 
+Status put_alone(const internal::MapHandle& handle, std::string_view key, std::string_view value, PutMode mode) {
+  VG_TRY(internal::check_key(key));
+  VG_TRY(internal::check_value(value));
+  Core& core = *handle.core;
+  return change_alone(handle, [&](const Tree& tree) {
+    return put_single(core.engine(), core.txns(), tree, as_bytes(key), as_bytes(value), mode, core.mode());
+  });
+}
+
+Status put_within(const internal::MapHandle& handle, Transaction::State* state, std::string_view key,
+                  std::string_view value, PutMode mode) {
+  VG_TRY(internal::check_key(key));
+  VG_TRY(internal::check_value(value));
+  Core& core = *handle.core;
+  return change_within(handle, state, [&](Txn& txn, const Tree& tree) {
+    return put_entry(core.engine(), core.txns(), txn, tree, as_bytes(key), as_bytes(value), mode);
+  });
+}
+
 Result<bool> read(const internal::MapHandle& handle, TxnId self, std::string_view key, std::string& value) {
   VG_TRY(internal::check_key(key));
   return internal::run_call(*handle.core, [&]() -> Result<bool> {
@@ -50,22 +69,11 @@ const std::string& Map::name() const noexcept {
 }
 
 Status Map::put(std::string_view key, std::string_view value) {
-  VG_TRY(internal::check_key(key));
-  VG_TRY(internal::check_value(value));
-  Core& core = *handle_->core;
-  return change_alone(*handle_, [&](const Tree& tree) {
-    return put_single(core.engine(), core.txns(), tree, as_bytes(key), as_bytes(value), PutMode::kUpsert, core.mode());
-  });
+  return put_alone(*handle_, key, value, PutMode::kUpsert);
 }
 
 Status Map::insert(std::string_view key, std::string_view value) {
-  VG_TRY(internal::check_key(key));
-  VG_TRY(internal::check_value(value));
-  Core& core = *handle_->core;
-  return change_alone(*handle_, [&](const Tree& tree) {
-    return put_single(core.engine(), core.txns(), tree, as_bytes(key), as_bytes(value), PutMode::kInsertUnique,
-                      core.mode());
-  });
+  return put_alone(*handle_, key, value, PutMode::kInsertUnique);
 }
 
 Result<bool> Map::erase(std::string_view key) {
@@ -93,21 +101,11 @@ Result<bool> Map::contains(std::string_view key) const {
 }
 
 Status Map::put(Transaction& txn, std::string_view key, std::string_view value) {
-  VG_TRY(internal::check_key(key));
-  VG_TRY(internal::check_value(value));
-  Core& core = *handle_->core;
-  return change_within(*handle_, txn.state_.get(), [&](Txn& inner, const Tree& tree) {
-    return put_entry(core.engine(), core.txns(), inner, tree, as_bytes(key), as_bytes(value), PutMode::kUpsert);
-  });
+  return put_within(*handle_, txn.state_.get(), key, value, PutMode::kUpsert);
 }
 
 Status Map::insert(Transaction& txn, std::string_view key, std::string_view value) {
-  VG_TRY(internal::check_key(key));
-  VG_TRY(internal::check_value(value));
-  Core& core = *handle_->core;
-  return change_within(*handle_, txn.state_.get(), [&](Txn& inner, const Tree& tree) {
-    return put_entry(core.engine(), core.txns(), inner, tree, as_bytes(key), as_bytes(value), PutMode::kInsertUnique);
-  });
+  return put_within(*handle_, txn.state_.get(), key, value, PutMode::kInsertUnique);
 }
 
 Result<bool> Map::erase(Transaction& txn, std::string_view key) {

@@ -20,7 +20,7 @@ Status ObjectLoad::begin(std::string_view name, CatalogEntry entry) {
   VG_TRY(core_->check_name_free(name));
   name_ = name;
   entry_ = std::move(entry);
-  VG_ASSIGN(entry_.object, with_log_room(*core_, [&] { return core_->reserve_object_id(); }));
+  VG_ASSIGN(entry_.object, with_log_room_outside(*core_, [&] { return core_->reserve_object_id(); }));
   open_ = core_->begin();
   const SharedGate::Pass pass = core_->enter_writing();
   if (!pass || open_->txn == nullptr) return closed_error();
@@ -32,10 +32,8 @@ Status ObjectLoad::begin(std::string_view name, CatalogEntry entry) {
 
 Status ObjectLoad::publish(const std::shared_ptr<ObjectState>& state) {
   if (open_ == nullptr) return load_ended();
-  Status published = core_->publish(*open_, name_, entry_, made_, state);
-  if (!published && is_no_space(published.error()) && open_->txn != nullptr && core_->make_log_room()) {
-    published = core_->publish(*open_, name_, entry_, made_, state);
-  }
+  const Status published =
+      with_log_room_outside(*core_, [&] { return core_->publish(*open_, name_, entry_, made_, state); });
   if (open_->txn == nullptr) open_ = nullptr;  // committed; or rolled back, because the commit failed
   return published;
 }

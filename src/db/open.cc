@@ -7,24 +7,27 @@
 #include "base/try.h"
 #include "buffer/page_image.h"
 #include "db/core.h"
+#include "db/statement.h"
+#include "db/verify_page.h"
 #include "io/read_only_view.h"
 #include "txn/heap_ghosts.h"
 #include "wal/log_space.h"
+#include "wal/record.h"
 
 namespace vaultgres::internal {
 
 namespace {
 
-constexpr char kDataName[] = "data.vg";
-constexpr char kNewDataName[] = "data.vg.new";
-constexpr char kDoublewriteName[] = "doublewrite.vg";
-constexpr char kLogName[] = "log";
 /// Pages that a new data file begins with.
 constexpr std::uint32_t kFirstPages = 64;
 /// More is no different from for ever, and must not overflow a clock.
 constexpr std::chrono::milliseconds kLockTimeoutMax = std::chrono::hours(24 * 365);
 /// Object ids that one checkpoint covers in advance.
 constexpr std::uint32_t kObjectLease = 1000;
+/// Ids up to here are given out: a lease that begins there does not overflow.
+constexpr std::uint32_t kObjectsMax = UINT32_MAX - 2 * kObjectLease;
+/// Log epochs, the new one included, beside which users are let in before those are over.
+constexpr std::size_t kEpochsBesideUsers = 2;
 
 Result<std::uint64_t> random_bits() {
   try {
@@ -32,27 +35,6 @@ Result<std::uint64_t> random_bits() {
     return (static_cast<std::uint64_t>(device()) << 32) ^ device();
   } catch (const std::exception& e) {
     return Error(ErrorCode::kIo, std::string("the system gives no random bits: ") + e.what());
-  }
-}
-
-/// Structure check of a page at load, by its type.
-Status validate_page(PageId id, Bytes page) {
-  switch (static_cast<PageType>(page_header(page).type.get())) {
-    case PageType::kLeaf:
-    case PageType::kInternal:
-      return verify_node(page);
-    case PageType::kBitmap:
-      return verify_bitmap(id, page);
-    case PageType::kHeap:
-      return verify_heap_page(page);
-    case PageType::kFreeSpaceMap:
-      return verify_map_page(page);
-    case PageType::kOverflow:
-    case PageType::kFree:
-      return {};
-    default:
-      return Error(ErrorCode::kCorruption, "it is of type " + std::to_string(page_header(page).type.get()) +
-                                               ", which no page of this database has");
   }
 }
 
@@ -94,6 +76,27 @@ Error closed_error() {
   return Error(ErrorCode::kClosed, "the database was closed; open it again and use its new handles");
 }
 
+Error forked_error() {
+  return Error(ErrorCode::kClosed,
+               "the database was opened before a fork: a child process cannot use it; open it in the child, once the "
+               "parent has closed it");
+}
+
+std::shared_ptr<Core> Core::make(CoreFiles files, Options options) {
+  return {new Core(std::move(files), std::move(options)), &dispose};
+}
+
+void Core::dispose(Core* core) noexcept {
+  if (!core->is_in_fork()) {
+    delete core;
+    return;
+  }
+  // Its locks may be held, and its threads waited for, for ever. It can still be reached: no leak, to who looks for
+  // one.
+  static std::atomic<Core*> left{nullptr};
+  core->next_left_ = left.exchange(core);
+}
+
 Result<std::shared_ptr<Core>> Core::open(CoreFiles files, Options options) {
   if (options.cache_bytes < kMinCacheBytes) {
     return Error(ErrorCode::kInvalidArgument,
@@ -104,7 +107,7 @@ Result<std::shared_ptr<Core>> Core::open(CoreFiles files, Options options) {
   }
   try {
     return options.read_only ? open_read_only(std::move(files), std::move(options))
-                             : open_core(std::shared_ptr<Core>(new Core(std::move(files), std::move(options))));
+                             : open_core(make(std::move(files), std::move(options)));
   } catch (const std::bad_alloc&) {
     return Error(ErrorCode::kOutOfMemory, "no memory to open the database");
   } catch (const std::system_error& e) {  // a thread that cannot be started
@@ -116,10 +119,7 @@ Result<std::shared_ptr<Core>> Core::open_core(std::shared_ptr<Core> core) {
   Status started = core->open_files();
   if (started) started = core->start();
   if (!started) {
-    // Nothing to close in order: what was made goes with the core.
-    core->calls_.close();
-    core->writers_.close();
-    core->closed_.store(true);
+    core->abandon();
     return started.error();
   }
   return core;
@@ -133,7 +133,7 @@ Result<std::shared_ptr<Core>> Core::open_read_only(CoreFiles files, Options opti
   options.create_if_missing = false;
   auto owned = std::make_unique<ReadOnlyView>(*files.files, options.cache_bytes);
   ReadOnlyView& view = *owned;
-  const std::shared_ptr<Core> core(new Core({&view, std::move(owned), std::move(files.directory)}, std::move(options)));
+  const std::shared_ptr<Core> core = make({&view, std::move(owned), std::move(files.directory)}, std::move(options));
   Result<std::shared_ptr<Core>> opened = open_core(core);
   if (opened || !view.was_full()) return opened;
   return Error(ErrorCode::kReadOnly, core->files_.directory +
@@ -142,6 +142,32 @@ Result<std::shared_ptr<Core>> Core::open_read_only(CoreFiles files, Options opti
                                          std::to_string(core->options_.cache_bytes) +
                                          " bytes allows; open it once for writing (any vaultgres command that writes "
                                          "does), or with a larger cache");
+}
+
+Result<RecoveredPages> Core::recover_on(FileSystem& view, std::string directory, Options options, bool undo) {
+  options.read_only = true;
+  options.create_if_missing = false;
+  const std::shared_ptr<Core> core(
+      new Core({&view, nullptr, std::move(directory), nullptr, LostLog::kAccepted}, std::move(options)));
+  std::map<PageId, GhostPage> with_ghosts;
+  Status done = core->open_files();
+  if (done && undo) done = core->start();
+  if (done && !undo) {
+    if (const auto redone = core->start_redone(with_ghosts); !redone) done = redone.error();
+  }
+  if (done) done = core->pool_->flush_all();
+  const RecoveredPages recovered{core->analysis_.losers.size(), core->analysis_.lost_from};
+  core->abandon();
+  if (!done) return done.error();
+  return recovered;
+}
+
+/// Nothing to close in order: what was made goes with the core.
+void Core::abandon() {
+  calls_.close();
+  writers_.close();
+  closed_.store(true);
+  archive_.reset();  // its thread says what goes wrong
 }
 
 Status Core::check_writable() const {
@@ -158,13 +184,22 @@ Status Core::open_files() {
     VG_ASSIGN(names, fs.list(directory));
   }
   const auto has = [&](const char* name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+  if (has(kRestoreMarkName) && files_.restore == nullptr) {
+    return Error(
+        ErrorCode::kCorruption,
+        directory + " was being restored from a backup, and that was not finished; remove it and restore again");
+  }
+  if (has(kBackupPagesName)) {
+    return Error(ErrorCode::kInvalidArgument,
+                 directory + " is a backup (or half of one); restore it to make a database of it");
+  }
   if (!has(kDataName)) {
     if (!options_.create_if_missing) {
       return Error(ErrorCode::kNotFound, "there is no database in " + directory);
     }
     VG_TRY(refuse_orphaned_log());
     for (const std::string& name : names) {
-      if (name != kNewDataName && name != kDoublewriteName && name != kLogName) {
+      if (name != kNewDataName && name != kDoublewriteName && name != kLogName && name != kArchiveMarkName) {
         return Error(ErrorCode::kInvalidArgument,
                      "will not create a database in " + directory + ", which holds other files (" + name + ")");
       }
@@ -184,8 +219,21 @@ Status Core::open_files() {
   const std::string doublewrite = directory + "/" + kDoublewriteName;
   VG_ASSIGN(const bool doublewrite_there, fs.exists(doublewrite));
   VG_ASSIGN(doublewrite_, fs.open(doublewrite, doublewrite_there ? OpenMode::kReadWrite : OpenMode::kCreate));
-  if (!doublewrite_there) VG_TRY(fs.sync_directory(directory));
-  return {};
+  return sync_names();
+}
+
+/// Whoever made the names that are there may have been killed before he had synced them, or not been able to: nothing
+/// may come to rely on them before.
+Status Core::sync_names() {
+  FileSystem& fs = *files_.files;
+  const std::string& directory = files_.directory;
+  VG_TRY(fs.sync_directory(directory));
+  Status synced = fs.sync_directory(parent_directory(directory));
+  if (synced) return {};
+  // Where we may not look, or nobody can make anything, we have not made it.
+  const int error = synced.error().os_error();
+  const bool harmless = error == EACCES || error == EPERM || error == EROFS || error == EINVAL || error == EOPNOTSUPP;
+  return harmless ? Status() : synced;
 }
 
 /// Segments are made after the data file has its name: without it, somebody has lost or moved it.
@@ -208,11 +256,7 @@ Status Core::create_files() {
   FileSystem& fs = *files_.files;
   const std::string& directory = files_.directory;
   VG_ASSIGN(const bool there, fs.exists(directory));
-  if (!there) {
-    VG_TRY(fs.make_directory(directory));
-    const std::size_t slash = directory.find_last_of('/');
-    VG_TRY(fs.sync_directory(slash == std::string::npos ? "." : slash == 0 ? "/" : directory.substr(0, slash)));
-  }
+  if (!there) VG_TRY(fs.make_directory(directory));
   const std::string log_directory = directory + "/" + kLogName;
   VG_ASSIGN(const bool log_there, fs.exists(log_directory));
   if (!log_there) VG_TRY(fs.make_directory(log_directory));
@@ -251,8 +295,10 @@ Status Core::create_files() {
   if (!ours) {
     return Error(ErrorCode::kLocked, "somebody else is creating a database in " + directory + " right now");
   }
-  VG_TRY(fs.rename(fresh, directory + "/" + kDataName));
-  return fs.sync_directory(directory);
+  const std::string name = directory + "/" + kDataName;
+  VG_TRY(fs.rename(fresh, name));
+  data_->renamed(name);
+  return {};
 }
 
 void Core::make_engine(TxnId next_txn) {
@@ -277,8 +323,8 @@ void Core::make_engine(TxnId next_txn) {
     const std::lock_guard lock(maintenance_mutex_);
     maintenance_wanted_ = true;
   };
-  engine_->found_ghost = [this](ObjectId object, Tid tid) {
-    if (!options_.read_only) txns_->note_ghost(object, tid);  // else nobody collects
+  engine_->found_ghost = [this](ObjectId object, Bytes key) {
+    if (!options_.read_only) txns_->note_ghost(object, key);  // else nobody collects
   };
   engine_->read_record = [this](Lsn address, std::vector<std::byte>& record) -> Status {
     if (address >= log_->epoch().first) return log_->read(address, record);
@@ -290,7 +336,9 @@ void Core::make_engine(TxnId next_txn) {
   txns_ = std::make_unique<TxnManager>(*engine_, next_txn);
 }
 
-Status Core::start() {
+/// Down to redo: log, pool, pages as the log says. `with_ghosts`: as of redo_log(). True: the database is a new one,
+/// and has no pages yet.
+Result<bool> Core::start_redone(std::map<PageId, GhostPage>& with_ghosts) {
   register_image_ops(redo_);
   register_node_ops(redo_);
   register_bitmap_ops(redo_);
@@ -298,7 +346,16 @@ Status Core::start() {
   const std::string log_directory = files_.directory + "/" + kLogName;
   VG_ASSIGN(superblocks_, SuperblockStore::load(*data_));
   const bool fresh = superblocks_->current().checkpoint == kNoLsn;
-  VG_ASSIGN(analysis_, analyse_log(*files_.files, log_directory, *superblocks_));
+  if (files_.restore != nullptr) {
+    VG_ASSIGN(analysis_, analyse_restored_log(*files_.files, log_directory, *superblocks_, *files_.restore));
+    // Whoever opens it next with an archive finds all of its log.
+    backup_held_log_.store(raw(analysis_.epoch.first));
+  } else {
+    VG_ASSIGN(const Lsn written, BufferPool::durable_when_written(*doublewrite_, superblocks_->current().database));
+    VG_ASSIGN(analysis_, analyse_log(*files_.files, log_directory, *superblocks_, written, files_.lost_log));
+    VG_TRY(open_archive());
+    VG_TRY(remove_segments_of_no_epoch(*files_.files, log_directory, superblocks_->current(), held_log()));
+  }
 
   LogOptions log_options;
   log_options.segment_bytes = superblocks_->current().segment_bytes;
@@ -308,8 +365,9 @@ Status Core::start() {
 #endif
   const DatabaseId& database = superblocks_->current().database;
   const Lsn old_end = analysis_.old_epochs.empty() ? analysis_.keep_from : analysis_.old_epochs.back().end;
-  VG_ASSIGN(log_, Log::open(*files_.files, log_directory, database, analysis_.epoch, analysis_.keep_from, log_options,
-                            poison_, old_end));
+  VG_ASSIGN(log_, Log::open(*files_.files, log_directory, database, analysis_.epoch,
+                            std::min(analysis_.keep_from, held_log()), log_options, poison_, old_end));
+  if (archive_ != nullptr) archive_->start(analysis_.epoch);
   VG_TRY(append_epoch_record(*log_, analysis_));
 
   BufferOptions buffer_options;
@@ -318,53 +376,101 @@ Status Core::start() {
   buffer_options.use_hints = !ignore_hints_in_tests.load();
 #endif
   VG_ASSIGN(pool_,
-            BufferPool::open(*data_, *doublewrite_, database, *log_, redo_, &validate_page, buffer_options, poison_));
+            BufferPool::open(*data_, *doublewrite_, database, *log_, redo_, &verify_page, buffer_options, poison_));
   versions_ = std::make_unique<VersionTable>(options_.cache_bytes / 8);
   space_ = std::make_unique<PageAllocator>(*pool_, *log_, *data_, poison_);
   make_engine(analysis_.next_txn);
   next_object_.store(raw(analysis_.next_object));
-  if (!fresh) VG_TRY(pool_->restore_torn_pages(analysis_.redo_start));
+  if (!fresh) VG_TRY(pool_->restore_torn_pages(analysis_.redo_start, old_end));
   pool_->start_cleaner();
+  VG_TRY(log_->reserve(kCheckpointLogSpace));  // until the log is closed: see checkpoint()
+  if (fresh) return true;
+  VG_TRY(redo_log(*files_.files, log_directory, *superblocks_, analysis_, redo_, *pool_, with_ghosts));
+  if (!analysis_.old_epochs.empty()) pool_->set_old_log_end(analysis_.old_epochs.back().end);
+  return false;
+}
+
+Status Core::start() {
+  std::map<PageId, GhostPage> with_ghosts;
+  VG_ASSIGN(const bool fresh, start_redone(with_ghosts));
   if (fresh) {
     VG_TRY(format());
   } else {
-    std::map<PageId, ObjectId> with_ghosts;
-    VG_TRY(redo_log(*files_.files, log_directory, *superblocks_, analysis_, redo_, *pool_, with_ghosts));
     VG_TRY(space_->open());
     VG_TRY(load_catalog(analysis_.losers.empty()));
-    VG_TRY(undo_losers(*txns_, analysis_));
-    old_log_.reset();
-    if (!analysis_.losers.empty()) VG_TRY(load_catalog(true));  // undo may have changed it
-    leave_to_collector(with_ghosts);
-    if (analysis_.records > 2) {
+    if (!analysis_.losers.empty()) VG_TRY(undo());
+    if (!options_.read_only) leave_to_collector(with_ghosts);
+    if (files_.restore != nullptr) {
+      say("restored: " + std::to_string(analysis_.records) + " log records redone, " +
+          std::to_string(analysis_.losers.size()) + " open transactions rolled back");
+    } else if (analysis_.records > 2) {
       say(std::string(options_.read_only ? "recovered in memory" : "recovered") +
           " after a crash: " + std::to_string(analysis_.records) + " log records redone, " +
           std::to_string(analysis_.losers.size()) + " open transactions rolled back");
     }
   }
-  // The redone pages are dirty since their old records: written now, those epochs of the log are over, so that no
-  // number of crashes in a row fills the superblock's list of epochs.
-  if (!analysis_.old_epochs.empty()) VG_TRY(pool_->flush_all());
-  VG_TRY(log_->reserve(kCheckpointLogSpace));  // until the log is closed: see checkpoint()
-  VG_TRY(checkpoint());
+  VG_TRY(end_recovery());
+  if (fresh) VG_TRY(checkpoint());  // the other superblock says that nothing was promised yet
   opened_ = true;
+  if (archive_ != nullptr) archive_->follow([this] { return log_->durable(); });
   if (options_.read_only) {
     log_->refuse_changes();
     return {};
   }
+  old_log_needed_ = superblocks_->current().epochs.size() > 1;
   maintenance_ = std::thread([this] { maintain(); });
   return {};
 }
 
-/// Pages of tables that are dropped are given back without that.
-void Core::leave_to_collector(const std::map<PageId, ObjectId>& with_ghosts) {
-  std::map<ObjectId, bool> lives;  // with a name: of a table whose row in the catalog is a ghost, pages may be freed
-  std::string name;
-  for (const auto& [page, object] : with_ghosts) {
-    const auto [known, first] = lives.try_emplace(object);
-    if (first) known->second = find_table(object, name) != nullptr;
+/// Whether users may be let in while redo needs the old log. Not again if it still did at the last crash, so that no
+/// number of crashes fills the superblock's list. And only beside a spare segment: the open after the next crash needs
+/// the old log and this one, and makes its own in the room of the spare.
+Result<bool> Core::can_keep_old_log() {
+  if (options_.read_only || files_.restore != nullptr) return false;
+  if (superblocks_->current().epochs.size() > kEpochsBesideUsers) return false;
+  if (pool_->redo_start(log_->filled()) >= log_->epoch().first) return true;  // nothing is needed
+  const Status spare = log_->prepare_spare();
+  if (!spare && !is_no_space(spare.error())) return spare.error();
+  return spare.has_value();
+}
+
+/// The redone pages are dirty since their old records: once they are written, those epochs of the log are over. That is
+/// left to the cleaner, where it can be, and nobody waits for it.
+Status Core::end_recovery() {
+  VG_ASSIGN(const bool later, can_keep_old_log());
+  if (later) {
+    const Status done = checkpoint();
+    if (done || !is_no_space(done.error())) return done;  // on a full disk the old log must go first
+  }
+  VG_TRY(pool_->flush_all());
+  return checkpoint();
+}
+
+/// Undo of what a crash left open: steps 7 and 8 of recovery.
+Status Core::undo() {
+  VG_ASSIGN(std::vector<std::unique_ptr<Txn>> losers, adopt_losers(*engine_, *txns_, analysis_));
+  // More than a checkpoint can list are not written down before: cut off, this recovery is not replaced by the next.
+  if (losers.size() <= RecordBuilder::kCheckpointTxnsMax) {
+    VG_TRY(pool_->flush_all());
+    LogSpace listed(*log_);
+    VG_TRY(listed.reserve(losers.size() * kListedLogBytes));
+    VG_TRY(checkpoint());
+  }
+  VG_TRY(undo_losers(*txns_, std::move(losers)));
+  old_log_.reset();
+  return load_catalog(true);  // undo may have changed it
+}
+
+/// Pages of objects that are dropped are given back without that.
+void Core::leave_to_collector(const std::map<PageId, GhostPage>& with_ghosts) {
+  // With a name: of an object whose row in the catalog is a ghost, pages may be freed.
+  std::map<ObjectId, bool> lives{{kCatalogObject, true}, {kRetiredObject, true}};
+  for (const auto& [page, left] : with_ghosts) {
+    const auto [known, first] = lives.try_emplace(left.object);
+    if (first) known->second = has_name(left.object);
     if (!known->second) continue;
-    txns_->retire_version(Lsn{0}, {object, std::string(as_text(encode_tid({page, kWholePage}))), true});
+    std::string key = left.leaf ? left.low_fence : std::string(as_text(encode_tid({page, kWholePage})));
+    txns_->retire_version(Lsn{0}, {left.object, std::move(key), true});
   }
 }
 
@@ -386,6 +492,7 @@ Status Core::format() {
 
 Result<ObjectId> Core::next_object() {
   const std::uint32_t id = next_object_.load();
+  if (id > kObjectsMax) return Error(ErrorCode::kTooLarge, "as many objects were made as there are object ids");
   if (id >= object_lease_.load()) VG_TRY(checkpoint());  // covers the next ids
   return ObjectId{next_object_.fetch_add(1)};
 }
@@ -397,26 +504,33 @@ Result<ObjectId> Core::reserve_object_id() {
 
 Status Core::checkpoint(bool last) {
   const std::lock_guard lock(checkpoint_mutex_);
-  const std::uint32_t lease = next_object_.load() + kObjectLease;
+  const std::uint32_t lease = std::min(next_object_.load(), kObjectsMax + 1) + kObjectLease;
   // Space for one is reserved from open to close, and used up only by a checkpoint that brings it back: where there is
   // none besides, on a full disk, only one that lets go of a segment is written.
   LogSpace for_the_next(*log_);
-  if (Status reserved = for_the_next.reserve(kCheckpointLogSpace); !reserved && !last) {
+  const std::uint64_t log_bytes = kCheckpointLogSpace + txns_->open().size() * kListedLogBytes;
+  if (Status reserved = for_the_next.reserve(log_bytes); !reserved && !last) {
     const Lsn filled = log_->filled();
     if (!log_->can_recycle(log_needed_from(pool_->redo_start(filled)))) return reserved;
   }
-  VG_TRY(write_checkpoint(*engine_, *txns_, *superblocks_, ObjectId{lease}));
+  VG_TRY(write_checkpoint(*engine_, *txns_, *superblocks_, ObjectId{lease}, held_log()));
   object_lease_.store(lease);
   checkpoint_end_.store(raw(log_->end()));
   checkpoints_.fetch_add(1);
   return {};
 }
 
-/// The log that a failed reservation needs may be held by changed pages only: writes them.
+/// The log that a failed reservation needs may be held by changed pages only: writes them. What the archive alone
+/// holds is waited for, but no longer than a healthy one takes for a segment: the caller has passed gates.
 bool Core::make_log_room(std::uint64_t made_before) {
   const std::lock_guard lock(log_room_mutex_);
   if (log_rooms() != made_before) return true;  // somebody has just done it
-  if (!log_->can_recycle(log_needed_from(log_->filled()))) return false;
+  const Lsn filled = log_->filled();
+  if (!log_->can_recycle(log_needed_from(filled))) {
+    if (archive_ == nullptr || archive_->held() != log_needed_from(filled)) return false;
+    static_cast<void>(log_->flush_all().has_value());  // it copies what is durable
+    if (!archive_->wait_for_segment() || !log_->can_recycle(log_needed_from(filled))) return false;
+  }
   if (!log_->flush(log_->filled()) || !pool_->flush_all() || !checkpoint()) return false;
   log_rooms_.fetch_add(1);
   return true;
@@ -429,6 +543,11 @@ std::uint64_t Core::redo_start() {
 
 /// Nobody needs what lies before, neither pages, which need it from there on, nor open transactions.
 Lsn Core::log_needed_from(Lsn pages_need_from) const {
+  return std::min(recovery_needs_from(pages_need_from), held_log());
+}
+
+/// The same for a recovery from here on, which needs nothing that is only to be archived.
+Lsn Core::recovery_needs_from(Lsn pages_need_from) const {
   Lsn from = pages_need_from;
   for (const OpenTxn& open : txns_->open()) from = std::min(from, open.first);
   return from;
@@ -443,18 +562,20 @@ void Core::say(const std::string& line) {
 // --- Closing
 
 /// What deleted rows and entries hold is given back now: nobody would look for it after the next open.
-Status Core::collect_all() {
+void Core::collect_all() {
   bool more = true;
   for (unsigned round = 0; more && round < 16; ++round) {  // one or two, as nobody reads any more
-    Result<bool> collected = txns_->collect();
-    if (!collected && collected.error().code() == ErrorCode::kNoSpace) return {};  // it stays
-    if (!collected) return collected.error();
-    more = *collected;
+    try {
+      const Result<bool> collected = txns_->collect();
+      more = collected && *collected;  // what has no room, or stands beside damage, stays
+    } catch (const std::bad_alloc&) {
+      return;  // it stays, too
+    }
   }
-  return {};
 }
 
 Status Core::close() {
+  if (is_in_fork()) return forked_error();
   const std::lock_guard closing(close_mutex_);
   if (closed_.exchange(true)) return {};
   calls_.close();
@@ -479,13 +600,16 @@ Status Core::close() {
   if (opened_ && !options_.read_only) {  // not opened: recovery is not through, and its log must stay what it is
     try {
       if (result) result = log_->flush(log_->end());
-      if (result) result = collect_all();
+      if (result) collect_all();
+      if (result) result = poison_.check();
       if (result) result = pool_->flush_all();
       if (result) result = checkpoint(true);
+      if (result && archive_ != nullptr) archive_->finish(log_->durable());
     } catch (const std::bad_alloc&) {
       result = Error(ErrorCode::kOutOfMemory, "no memory to close in order; the next open recovers");
     }
   }
+  archive_.reset();  // it looks at the log
   pool_.reset();
   log_.reset();
   doublewrite_.reset();

@@ -263,9 +263,14 @@ Status index_entry_of(const IndexState& index, std::span<const Value> row, Tid t
   return encoded.error().with_context("index \"" + index.name + "\"");
 }
 
-Status Core::enter_table(ObjectState& table, bool is_writer, SharedGate::Pass& pass) {
+Status Core::enter_table(ObjectState& table, bool is_writer, LockDeadline& deadline, SharedGate::Pass& pass) {
+  using std::chrono::milliseconds;
   SharedGate& gate = static_cast<TableState&>(table).gate;
-  pass = is_writer ? gate.enter_again() : gate.enter_for(engine_->lock_timeout);
+  pass = is_writer ? gate.enter_again() : gate.enter_for(milliseconds(0));
+  if (!pass && !is_writer) {
+    const auto left = deadline.at() - std::chrono::steady_clock::now();
+    pass = gate.enter_for(std::chrono::duration_cast<milliseconds>(left));
+  }
   if (pass) return {};
   return Error(ErrorCode::kConflict,
                "an index of the table \"" + table.name + "\" is being created or dropped; try again when that is done");

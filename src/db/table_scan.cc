@@ -14,8 +14,14 @@ constexpr std::size_t kPagesAhead = 256;
 
 /// The next heap page; kNoPage at the end.
 Result<PageId> TableScanState::next_page() {
+  const Engine& engine = handle->core->engine();
+  // Where the table ends is settled at the beginning: one who inserts for every row that he reads would never get
+  // there.
+  if (number_ == 0) {
+    VG_ASSIGN(pages_end_, handle->table->heap(engine).page_count());
+  }
+  if (number_ >= pages_end_) return kNoPage;
   if (number_ - pages_begin_ >= pages_.size()) {
-    const Engine& engine = handle->core->engine();
     pages_.clear();
     pages_begin_ = number_;
     VG_TRY(handle->table->heap(engine).pages(number_, [&](std::uint32_t, PageId page) {

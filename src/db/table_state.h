@@ -15,8 +15,8 @@
 
 namespace vaultgres::internal {
 
-/// Rows that were copied out together take about so many bytes at most.
-inline constexpr std::size_t kRowBatchBytes = std::size_t{256} << 10;
+/// Rows that were copied out together take about so many bytes at most: some hundred cursors may be open.
+inline constexpr std::size_t kRowBatchBytes = std::size_t{64} << 10;
 
 /// Rows of an index in its order: a batch of entries of one leaf and their rows, read at one snapshot.
 struct IndexCursorState {
@@ -73,7 +73,8 @@ struct TableScanState {
   std::size_t at_ = 0;
   std::vector<PageId> pages_;  ///< of the numbers from pages_begin_ on
   std::uint32_t pages_begin_ = 0;
-  std::uint32_t number_ = 0;  ///< of the next page
+  std::uint32_t pages_end_ = 0;  ///< the number behind the last that is read
+  std::uint32_t number_ = 0;     ///< of the next page
   AlignedBuffer read_ahead_;
   PageId page_ = kNoPage;  ///< the one that batch_ is of
   bool ended_ = false;

@@ -17,7 +17,7 @@ inline constexpr std::uint64_t kDoublewriteMagic = 0x31454C4255444756;  // "VGDU
 
 struct DoublewriteHeader {
   LittleU64 magic;     ///< kDoublewriteMagic
-  LittleU64 sequence;  ///< number of the batch since open
+  LittleU64 durable;   ///< position; the log was durable up to here, so no page is newer that was ever written
   LittleU32 checksum;  ///< CRC32C of the header without this field, seeded with the database id
   LittleU32 count;     ///< pages that follow
   LittleU32 pages[kDoublewritePagesMax];
@@ -25,5 +25,11 @@ struct DoublewriteHeader {
 static_assert(offsetof(DoublewriteHeader, checksum) == 16 && offsetof(DoublewriteHeader, pages) == 24);
 static_assert(sizeof(DoublewriteHeader) == 24 + 4 * kDoublewritePagesMax);
 static_assert(sizeof(DoublewriteHeader) <= kDoublewriteHeaderBytes);
+
+/// Of the header, its checksum field taken as zero. `seed`: page_checksum_seed() of the database.
+std::uint32_t doublewrite_checksum(std::uint32_t seed, const DoublewriteHeader& header) noexcept;
+
+/// The header of an area that begins with these bytes. Null: it is torn, of another database, or was never written.
+const DoublewriteHeader* doublewrite_header(std::uint32_t seed, Bytes area) noexcept;
 
 }  // namespace vaultgres

@@ -23,8 +23,10 @@ struct LogBlockHeader {
   LittleU16 first_record;  ///< payload offset + 1 of the first record that starts here; 0: none starts
   LittleU64 epoch;         ///< number of the epoch
   LittleU64 durable;       ///< the durable LSN known when the block was written
+  LittleU64 time;          ///< when its flush began: microseconds since 1970, UTC; of one epoch, ascending
 };
-static_assert(sizeof(LogBlockHeader) == 24 && offsetof(LogBlockHeader, durable) == 16);
+static_assert(sizeof(LogBlockHeader) == 32 && offsetof(LogBlockHeader, durable) == 16 &&
+              offsetof(LogBlockHeader, time) == 24);
 inline constexpr std::size_t kLogBlockPayload = kLogBlockBytes - sizeof(LogBlockHeader);
 
 enum class RecordKind : std::uint8_t {
@@ -79,8 +81,9 @@ struct EpochBody {
   LittleU64 number;
   LittleU64 previous_number;  ///< 0: there was none
   LittleU64 previous_end;     ///< where the previous epoch's last accepted record ended
+  LittleU64 previous_salt;    ///< tells it from an epoch of the same number of another timeline
 };
-static_assert(sizeof(EpochBody) == 24);
+static_assert(sizeof(EpochBody) == 32);
 
 struct CheckpointTxn {
   LittleU64 txn;

@@ -60,12 +60,24 @@ inline constexpr unsigned kSlotOffsetBits = 13;
 inline constexpr unsigned kSlotOffsetMask = (1u << kSlotOffsetBits) - 1;
 static_assert(kPageBytes <= 1u << kSlotOffsetBits);
 
-/// A cell: this, then the key's rest (what follows prefix and head), then the value.
+/// A cell: this, then the key's rest (what follows prefix and head), then the value, then room that is kept.
 struct CellHeader {
   LittleU16 suffix_bytes;  ///< length of the key after the prefix: tells "a" from "a\0"
-  LittleU16 value_bytes;
+  LittleU16 value;         ///< bits 0-13 length of the value, bits 14-15 CellRoom
 };
-static_assert(sizeof(CellHeader) == 4 && offsetof(CellHeader, value_bytes) == 2);
+static_assert(sizeof(CellHeader) == 4 && offsetof(CellHeader, value) == 2);
+inline constexpr unsigned kCellRoomShift = 14;
+inline constexpr unsigned kCellValueMask = (1u << kCellRoomShift) - 1;
+static_assert(kPageBytes <= kCellValueMask + 1);
+
+/// Leaves: whether a cell keeps room for the longest value that undo may put back into it. A node with a kept cell is
+/// slotted, whatever its entries' lengths. As stored.
+enum class CellRoom : std::uint8_t {
+  kTight = 0,      ///< nothing is kept: the cell ends with its value
+  kKeptNone = 1,   ///< kept: the value fills the room
+  kKeptOne = 2,    ///< kept: one byte, zero, lies behind the value
+  kKeptBytes = 3,  ///< kept: behind the value their number (u16, itself counted, 2 or more), then zeros
+};
 
 // Fixed: record i is the `stride` bytes that end i * stride bytes before the fences: one byte of SlotFlags, the
 // key's rest, the value. So records of greater keys lie lower, and both arrays grow towards each other.

@@ -50,8 +50,13 @@ struct DatabaseId {
   friend bool operator==(const DatabaseId&, const DatabaseId&) = default;
 };
 
+/// All that the checksums of a database's pages know of it: CRC32C of its id.
+std::uint32_t page_checksum_seed(const DatabaseId& database) noexcept;
 /// CRC32C over the page without its checksum field, seeded with the database id and the page's number.
-std::uint64_t page_checksum(const DatabaseId& database, PageId id, Bytes page) noexcept;
+std::uint64_t page_checksum(std::uint32_t seed, PageId id, Bytes page) noexcept;
+inline std::uint64_t page_checksum(const DatabaseId& database, PageId id, Bytes page) noexcept {
+  return page_checksum(page_checksum_seed(database), id, page);
+}
 
 inline const PageHeader& page_header(Bytes page) noexcept {
   return *reinterpret_cast<const PageHeader*>(page.data());

@@ -23,7 +23,7 @@ enum class PageOp : std::uint8_t {
   kNodeReplace = 34,  ///< a slot gets another value and flags
   kNodeSetGhost = 35,
   kNodeTruncate = 36,  ///< a split's left half: fewer slots, new high fence and right sibling
-  kNodePurge = 37,     ///< several slots go
+  kNodePurge = 37,     ///< several slots go, or give up the room that they keep
 
   kHeapInsert = 64,
   kHeapUpdate = 65,

@@ -5,6 +5,7 @@
 // would be evicted as clean is made dirty first.
 #include <algorithm>
 #include <atomic>
+#include <new>
 #include <optional>
 #include <vector>
 
@@ -272,7 +273,11 @@ Result<ExclusiveGuard> Heap::append_page(FunctionRef<void(MutableBytes, std::uin
     mini.commit();
     pages.committed(1);
     leaf.release();
-    note_free(page);
+    try {
+      note_free(page);
+    } catch (const std::bad_alloc&) {
+      // The page is there; its room is found again when something on it is deleted.
+    }
     return page;
   }
 }

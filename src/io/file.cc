@@ -3,7 +3,9 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "base/seeded_bug.h"
 #include "base/try.h"
+#include "io/interrupted.h"
 #include "io/io_error.h"
 
 namespace vaultgres {
@@ -13,23 +15,12 @@ std::string transfer_text(const char* what, std::size_t bytes, std::uint64_t off
   return std::string(what) + " of " + std::to_string(bytes) + " bytes at offset " + std::to_string(offset);
 }
 
-/// Repeats a call that answers with errno until no signal interrupts it.
-template <class Call>
-int uninterrupted(Call call) {
-  int os_error;
-  do {
-    os_error = call();
-  } while (os_error == EINTR);
-  return os_error;
-}
-
 }  // namespace
 
 Result<std::size_t> File::read_up_to(std::uint64_t offset, MutableBytes into) {
   std::size_t done = 0;
   while (done < into.size()) {
-    const IoAttempt attempt = raw_->read(offset + done, into.subspan(done));
-    if (attempt.os_error == EINTR) continue;
+    const IoAttempt attempt = uninterrupted([&] { return raw_->read(offset + done, into.subspan(done)); });
     if (attempt.os_error != 0) {
       return io_error(path_, transfer_text("read", into.size(), offset), attempt.os_error);
     }
@@ -50,8 +41,7 @@ Status File::read(std::uint64_t offset, MutableBytes into) {
 Status File::write(std::uint64_t offset, Bytes from) {
   std::size_t done = 0;
   while (done < from.size()) {
-    const IoAttempt attempt = raw_->write(offset + done, from.subspan(done));
-    if (attempt.os_error == EINTR) continue;
+    const IoAttempt attempt = uninterrupted([&] { return raw_->write(offset + done, from.subspan(done)); });
     if (attempt.os_error != 0) {
       return io_error(path_, transfer_text("write", from.size(), offset), attempt.os_error);
     }
@@ -94,6 +84,7 @@ Result<std::uint64_t> File::size() {
 }
 
 Status File::lock(LockMode mode) {
+  if (VG_SEEDED_BUG(kLockDropped)) return {};
   const int os_error = uninterrupted([&] { return raw_->lock(mode); });
   if (os_error == 0) return {};
   if (os_error == EWOULDBLOCK) {

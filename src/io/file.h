@@ -64,6 +64,8 @@ class File {
   Status lock(LockMode mode = LockMode::kExclusive);
 
   const std::string& path() const noexcept { return path_; }
+  /// It was given another name, by which errors call it from now on. While nobody else uses it.
+  void renamed(std::string path) noexcept { path_ = std::move(path); }
 
  private:
   std::string path_;

@@ -9,21 +9,36 @@
 //
 // Lock. flock() belongs to the open file description: closing another descriptor of the same file does
 // not drop it (fcntl() locks would be dropped), and the kernel drops it with the process. A shared one is had
-// through a descriptor for reading as well. The registry makes a second handle of this process fail also where
-// flock() is emulated per process (NFS).
+// through a descriptor for reading as well. The list of open files makes a second handle of this process fail also
+// where flock() is emulated per process (NFS).
+//
+// Forks. A child process shares the open file descriptions, and the lock with them: it would hold on to it after its
+// parent's death. So its descriptors are made useless before fork() returns there, every one, and nothing that the
+// child does by mistake reaches the parent's files, or files of its own that have got the numbers. A fork waits for
+// opens that are under way. What a descriptor becomes is there from the first open on: a child may get no new one. A
+// process that closes all that it does not know (to become a daemon) closes that, too, and its number goes to another
+// file: it is looked at before each use, made anew by the next open, and where it is missing descriptors are closed.
+//
+// Limit of the file's size (RLIMIT_FSIZE). Whoever grows a file beyond it gets a signal that ends the process by
+// default: we look first, and answer as the system would if the signal were ignored. In whole blocks: direct I/O
+// refuses a transfer that is cut inside one.
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <condition_variable>
 #include <cstdio>
 #include <cstring>
-#include <map>
+#include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -35,17 +50,18 @@ namespace {
 
 static_assert(kIoBufferAlignment % kIoAlignment == 0);
 
-/// Which files this process has locked, and how many handles share each: kAlone when one has it for itself. Never
-/// destroyed: files may be closed by static destructors.
-struct LockRegistry {
+class PosixFile;
+
+/// The open files of this process. Never destroyed: files may be closed by static destructors.
+struct OpenFiles {
   std::mutex mutex;
-  static constexpr int kAlone = -1;
-  std::map<std::pair<dev_t, ino_t>, int> held;
+  std::condition_variable opened;
+  unsigned opening = 0;  ///< files that may have a descriptor, and are not in the list yet
+  PosixFile* first = nullptr;
+  int useless = -1;  ///< refuses every transfer, sync and lock
+  std::pair<dev_t, ino_t> useless_identity{};
 };
-LockRegistry& lock_registry() {
-  static auto* const registry = new LockRegistry;
-  return *registry;
-}
+OpenFiles& open_files();
 
 bool is_aligned(std::uint64_t offset, const std::byte* memory, std::size_t bytes) noexcept {
   return (offset | reinterpret_cast<std::uintptr_t>(memory) | bytes) % kIoAlignment == 0;
@@ -58,6 +74,13 @@ int errno_unless_zero(int returned) noexcept {
 IoAttempt attempt_of(ssize_t returned) noexcept {
   if (returned < 0) return {.bytes = 0, .os_error = errno};
   return {.bytes = static_cast<std::size_t>(returned), .os_error = 0};
+}
+
+/// Bytes that a file may grow to.
+std::uint64_t file_bytes_max() noexcept {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+  return limit.rlim_cur / kIoAlignment * kIoAlignment;
 }
 
 /// open(), on a descriptor above 2; errno or 0.
@@ -73,7 +96,7 @@ int open_descriptor(const std::string& path, int flags, int* descriptor) {
 
 class PosixFile final : public RawFile {
  public:
-  explicit PosixFile(int descriptor) : descriptor_(descriptor) { direct_ = set_direct(true); }
+  explicit PosixFile(int descriptor);
   PosixFile(const PosixFile&) = delete;
   PosixFile& operator=(const PosixFile&) = delete;
   ~PosixFile() override;
@@ -81,12 +104,13 @@ class PosixFile final : public RawFile {
   IoAttempt read(std::uint64_t offset, MutableBytes into) override;
   IoAttempt write(std::uint64_t offset, Bytes from) override;
   int sync() override { return errno_unless_zero(::fdatasync(descriptor_)); }
-  int truncate(std::uint64_t size) override {
-    return errno_unless_zero(::ftruncate(descriptor_, static_cast<off_t>(size)));
-  }
+  int truncate(std::uint64_t size) override;
   int allocate(std::uint64_t offset, std::uint64_t length) override;
   int size(std::uint64_t* bytes) override;
   int lock(LockMode mode) override;
+
+  /// In a child process, before fork() returns there. Only calls that a signal handler may make.
+  static void give_up_all() noexcept;
 
  private:
   bool set_direct(bool on) noexcept;
@@ -96,19 +120,100 @@ class PosixFile final : public RawFile {
 
   const int descriptor_;
   std::atomic<bool> direct_{false};  // a stale true costs one more EINVAL, nothing else
-  std::optional<LockMode> locked_;   // guarded by the registry's mutex
+  // Guarded by the mutex of the open files.
+  bool given_up_ = false;  ///< the parent's; the number may be somebody else's by now
+  std::optional<LockMode> locked_;
   std::pair<dev_t, ino_t> identity_{};
+  PosixFile* previous_ = nullptr;
+  PosixFile* next_ = nullptr;
 };
 
+/// Before a fork: the list is whole, and stays so.
+void hold_open_files() {
+  OpenFiles& files = open_files();
+  std::unique_lock lock(files.mutex);
+  files.opened.wait(lock, [&] { return files.opening == 0; });
+  lock.release();
+}
+
+OpenFiles& open_files() {
+  static auto* const files = [] {
+    auto* const made = new OpenFiles;
+    // An error (no memory) leaves the child what it has: the lock, then, until it ends.
+    static_cast<void>(::pthread_atfork([] { hold_open_files(); }, [] { open_files().mutex.unlock(); },
+                                       [] {
+                                         PosixFile::give_up_all();
+                                         open_files().mutex.unlock();
+                                       }));
+    return made;
+  }();
+  return *files;
+}
+
+/// While a file is being opened. Not under the mutex: on a file system that hangs, only forks wait for it.
+class Opening {
+ public:
+  Opening() {
+    const std::lock_guard guard(open_files().mutex);
+    ++open_files().opening;
+  }
+  Opening(const Opening&) = delete;
+  Opening& operator=(const Opening&) = delete;
+  ~Opening() {
+    OpenFiles& files = open_files();
+    const std::lock_guard guard(files.mutex);
+    --files.opening;
+    files.opened.notify_all();
+  }
+};
+
+/// Whether the number is still that of the descriptor that was made. Only calls that a signal handler may make.
+bool has_useless_descriptor(const OpenFiles& files) noexcept {
+  const int flags = ::fcntl(files.useless, F_GETFL);
+  struct stat status {};
+  return flags >= 0 && (flags & O_PATH) != 0 && ::fstat(files.useless, &status) == 0 &&
+         files.useless_identity == std::pair(status.st_dev, status.st_ino);
+}
+
+/// errno or 0.
+int make_useless_descriptor() {
+  OpenFiles& files = open_files();
+  const std::lock_guard guard(files.mutex);
+  if (has_useless_descriptor(files)) return 0;
+  if (const int os_error = open_descriptor("/", O_PATH, &files.useless)) return os_error;
+  struct stat status {};
+  if (::fstat(files.useless, &status) != 0) return errno;
+  files.useless_identity = {status.st_dev, status.st_ino};
+  return 0;
+}
+
+PosixFile::PosixFile(int descriptor) : descriptor_(descriptor) {
+  direct_ = set_direct(true);
+  OpenFiles& files = open_files();
+  const std::lock_guard guard(files.mutex);
+  next_ = files.first;
+  if (next_ != nullptr) next_->previous_ = this;
+  files.first = this;
+}
+
 PosixFile::~PosixFile() {
-  LockRegistry& registry = lock_registry();
-  const std::lock_guard guard(registry.mutex);
-  // Closed before it leaves the registry, and both under the mutex: who finds the registry free finds the
-  // lock free.
-  ::close(descriptor_);
-  if (!locked_) return;
-  const auto held = registry.held.find(identity_);
-  if (held->second == LockRegistry::kAlone || --held->second == 0) registry.held.erase(held);
+  OpenFiles& files = open_files();
+  const std::lock_guard guard(files.mutex);
+  // Closed before it leaves the list, and both under the mutex: who finds no holder in the list finds the lock free.
+  if (!given_up_) ::close(descriptor_);
+  if (next_ != nullptr) next_->previous_ = previous_;
+  (previous_ != nullptr ? previous_->next_ : files.first) = next_;
+}
+
+void PosixFile::give_up_all() noexcept {
+  const OpenFiles& files = open_files();
+  const bool replace = has_useless_descriptor(files);
+  for (PosixFile* file = files.first; file != nullptr; file = file->next_) {
+    if (std::exchange(file->given_up_, true)) continue;
+    file->locked_.reset();
+    // The number stays taken, so that it does not become that of another file.
+    if (!replace || ::dup3(files.useless, file->descriptor_, O_CLOEXEC) < 0) ::close(file->descriptor_);
+  }
 }
 
 bool PosixFile::set_direct(bool on) noexcept {
@@ -148,6 +253,9 @@ IoAttempt PosixFile::read_unaligned(std::uint64_t offset, MutableBytes into) {
 IoAttempt PosixFile::write(std::uint64_t offset, Bytes from) {
   const bool direct = direct_.load(std::memory_order_relaxed);
   if (direct && !is_aligned(offset, from.data(), from.size())) leave_direct();
+  const std::uint64_t bytes_max = file_bytes_max();
+  if (offset >= bytes_max && !from.empty()) return {.bytes = 0, .os_error = EFBIG};
+  from = from.first(static_cast<std::size_t>(std::min<std::uint64_t>(from.size(), bytes_max - offset)));
   IoAttempt attempt = attempt_of(::pwrite(descriptor_, from.data(), from.size(), static_cast<off_t>(offset)));
   if (attempt.os_error == EINVAL && direct) {
     leave_direct();
@@ -156,7 +264,14 @@ IoAttempt PosixFile::write(std::uint64_t offset, Bytes from) {
   return attempt;
 }
 
+int PosixFile::truncate(std::uint64_t size) {
+  std::uint64_t now = 0;
+  if (size > file_bytes_max() && this->size(&now) == 0 && size > now) return EFBIG;
+  return errno_unless_zero(::ftruncate(descriptor_, static_cast<off_t>(size)));
+}
+
 int PosixFile::allocate(std::uint64_t offset, std::uint64_t length) {
+  if (offset + length > file_bytes_max()) return EFBIG;
   const int os_error =
       errno_unless_zero(::fallocate(descriptor_, 0, static_cast<off_t>(offset), static_cast<off_t>(length)));
   return os_error == EOPNOTSUPP ? allocate_by_writing(offset, length) : os_error;
@@ -192,18 +307,14 @@ int PosixFile::lock(LockMode mode) {
   struct stat status {};
   if (::fstat(descriptor_, &status) != 0) return errno;
   const std::pair identity(status.st_dev, status.st_ino);
-  LockRegistry& registry = lock_registry();
-  const std::lock_guard guard(registry.mutex);
+  OpenFiles& files = open_files();
+  const std::lock_guard guard(files.mutex);
   if (locked_) return *locked_ == mode ? 0 : EINVAL;
-  const bool shared = mode == LockMode::kShared;
-  const auto held = registry.held.find(identity);
-  if (held != registry.held.end() && (!shared || held->second == LockRegistry::kAlone)) return EWOULDBLOCK;
-  if (::flock(descriptor_, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) return errno;
-  if (shared) {
-    ++registry.held[identity];
-  } else {
-    registry.held.emplace(identity, LockRegistry::kAlone);
+  for (const PosixFile* other = files.first; other != nullptr; other = other->next_) {
+    if (!other->locked_ || other->identity_ != identity) continue;
+    if (mode == LockMode::kExclusive || *other->locked_ == LockMode::kExclusive) return EWOULDBLOCK;
   }
+  if (::flock(descriptor_, (mode == LockMode::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) return errno;
   identity_ = identity;
   locked_ = mode;
   return 0;
@@ -225,10 +336,14 @@ class PosixFileSystem final : public FileSystem {
 int PosixFileSystem::raw_open(const std::string& path, OpenMode mode, std::unique_ptr<RawFile>* file) {
   int flags = mode == OpenMode::kReadOnly ? O_RDONLY : O_RDWR;
   if (mode == OpenMode::kCreate) flags |= O_CREAT | O_EXCL;
+  const Opening opening;
+  if (const int os_error = make_useless_descriptor()) return os_error;
   int descriptor = -1;
   if (const int os_error = open_descriptor(path, flags, &descriptor)) return os_error;
-  *file = std::make_unique<PosixFile>(descriptor);
-  return 0;
+  file->reset(new (std::nothrow) PosixFile(descriptor));
+  if (*file != nullptr) return 0;
+  ::close(descriptor);
+  return ENOMEM;
 }
 
 int PosixFileSystem::raw_sync_directory(const std::string& path) {
@@ -246,21 +361,17 @@ int PosixFileSystem::raw_exists(const std::string& path, bool* exists) {
 }
 
 int PosixFileSystem::raw_list(const std::string& path, std::vector<std::string>* names) {
-  DIR* directory = ::opendir(path.c_str());
+  // Names take memory: one that cannot be had is thrown, past the directory.
+  const auto close = [](DIR* open) { ::closedir(open); };
+  const std::unique_ptr<DIR, decltype(close)> directory(::opendir(path.c_str()));
   if (directory == nullptr) return errno;
-  int os_error = 0;
   while (true) {
     errno = 0;
-    const dirent* entry = ::readdir(directory);
-    if (entry == nullptr) {
-      os_error = errno;
-      break;
-    }
+    const dirent* entry = ::readdir(directory.get());
+    if (entry == nullptr) return errno;
     const std::string_view name(entry->d_name);
     if (name != "." && name != "..") names->emplace_back(name);
   }
-  ::closedir(directory);
-  return os_error;
 }
 
 }  // namespace

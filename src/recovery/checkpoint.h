@@ -13,12 +13,12 @@
 
 namespace vaultgres {
 
-/// Log space of a checkpoint that lists few open transactions.
+/// Log space of a checkpoint, besides kListedLogBytes for each open transaction.
 inline constexpr std::uint64_t kCheckpointLogSpace = log_bytes_for(4096) + kLogBlockBytes;
 
-/// Checkpoints are serialised by the caller, who has reserved kCheckpointLogSpace. `next_object`: no object id at or
-/// above it has been given.
+/// Checkpoints are serialised by the caller, who has reserved kCheckpointLogSpace; the open transactions keep their
+/// shares. `next_object`: no object id at or above it has been given. `held`: log from there on stays.
 Status write_checkpoint(const Engine& engine, const TxnManager& manager, SuperblockStore& superblocks,
-                        ObjectId next_object);
+                        ObjectId next_object, Lsn held);
 
 }  // namespace vaultgres

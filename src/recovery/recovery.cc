@@ -4,7 +4,12 @@
 #include <map>
 #include <random>
 
+#include "base/seeded_bug.h"
 #include "base/try.h"
+#include "btree/node.h"
+#include "buffer/change_observer.h"
+#include "recovery/redo_ahead.h"
+#include "space/page_allocator.h"
 #include "wal/log_space.h"
 #include "wal/record.h"
 
@@ -32,6 +37,9 @@ std::vector<EpochSpan> spans_of(const std::vector<SuperblockState::Epoch>& epoch
 Error damaged_log(Lsn address, const std::string& what) {
   return Error(ErrorCode::kCorruption, "log record at position " + std::to_string(raw(address)) + ": " + what);
 }
+
+/// No database gets this far: what claims to is damage, and numbers do not overflow.
+constexpr std::uint64_t kTxnsMax = std::uint64_t{1} << 62;
 
 /// Who was open, by the checkpoint's list and the records since.
 class OpenTable {
@@ -98,20 +106,65 @@ Status check_epoch(const RecordView& record, Lsn address, std::uint64_t epoch_nu
   return {};
 }
 
-/// The new epoch enters the superblock, synced, before its first block.
-Status store_new_epoch(SuperblockStore& superblocks, const LogReader& reader, bool current_is_empty, Lsn durable,
-                       LogAnalysis& analysis) {
+/// What one record tells the analysis.
+void see_record(const RecordView& view, const LogRecord& record, OpenTable& open, LogAnalysis& analysis) {
+  open.see(view, record.address);
+  ++analysis.records;
+  if (view.kind() != RecordKind::kCheckpoint) return;
+  // Object ids that were given after the checkpoint of the superblock: only a restore reads so far.
+  analysis.next_object = ObjectId{std::max(raw(analysis.next_object), view.checkpoint().next_object.get())};
+  analysis.next_txn = TxnId{std::max(raw(analysis.next_txn), view.checkpoint().next_txn.get())};
+}
+
+/// All records have been seen.
+Status finish_analysis(const OpenTable& open, const std::string& log_directory, LogAnalysis& analysis) {
+  analysis.losers = open.losers();
+  const std::uint64_t highest = std::max(raw(analysis.next_txn), open.highest());
+  if (highest > kTxnsMax) {
+    return Error(ErrorCode::kCorruption, log_directory + ": the log names transaction " + std::to_string(highest) +
+                                             ", more than there can have been");
+  }
+  analysis.next_txn = TxnId{std::max(raw(analysis.next_txn), open.highest() + 1)};
+  analysis.keep_from = analysis.redo_start;
+  for (const OpenTxn& loser : analysis.losers) analysis.keep_from = std::min(analysis.keep_from, loser.first);
+  return {};
+}
+
+/// Whether a recovery may leave out the current epoch, and read what was before it instead. `changed`: a record of it
+/// is neither its first nor a checkpoint. Recovery changes nothing before its first checkpoint is in the superblock,
+/// and until it is through nobody else does.
+bool is_replaceable(const SuperblockState& state, bool changed) {
+  return !changed && state.checkpoint < state.epochs.back().first;
+}
+
+/// The log itself says nothing of this: its newest segments may be gone as if they had never been.
+Status check_against_pages(const LogReader& reader, Lsn written, LostLog lost_log, LogAnalysis& analysis) {
+  if (written <= reader.last_block_end()) return {};
+  if (lost_log == LostLog::kRefused || raw(written) >= kLogPositionMax) {
+    return reader.damaged_tail(
+        "the log ends here, but by doublewrite.vg, and by that alone, it was durable up to position " +
+        std::to_string(raw(written)) +
+        ": the rest of the log is lost, or doublewrite.vg is of another time than data.vg and the log, as beside an "
+        "older copy of these");
+  }
+  analysis.lost_from = reader.accepted_end();
+  return {};
+}
+
+/// The new epoch enters the superblock, synced, before its first block. Pages are no newer than `written`.
+Status store_new_epoch(SuperblockStore& superblocks, const LogReader& reader, bool replaces_current, Lsn durable,
+                       Lsn written, LogAnalysis& analysis) {
   SuperblockState next = superblocks.current();
   VG_ASSIGN(const std::uint64_t salt, random_salt());
-  const SuperblockState::Epoch fresh{next.epochs.back().number + 1, salt, reader.next_epoch_first(), Lsn{0}};
-  if (current_is_empty) {
+  const SuperblockState::Epoch fresh{next.epochs.back().number + 1, salt, reader.next_epoch_first(written), Lsn{0}};
+  if (replaces_current) {
     next.epochs.pop_back();
   } else {
     next.epochs.back().end = reader.accepted_end();
   }
   if (next.epochs.size() >= kEpochsMax) {
-    return Error(ErrorCode::kCorruption, "recovery was cut off " + std::to_string(kEpochsMax) +
-                                             " times in a row, and the superblock has no room for another log epoch");
+    return Error(ErrorCode::kTooLarge, "the superblock lists " + std::to_string(kEpochsMax) +
+                                           " log epochs that are needed, and has no room for another");
   }
   analysis.old_epochs = next.epochs;
   analysis.epoch = {fresh.number, fresh.salt, fresh.first};
@@ -123,7 +176,8 @@ Status store_new_epoch(SuperblockStore& superblocks, const LogReader& reader, bo
 
 }  // namespace
 
-Result<LogAnalysis> analyse_log(FileSystem& files, const std::string& log_directory, SuperblockStore& superblocks) {
+Result<LogAnalysis> analyse_log(FileSystem& files, const std::string& log_directory, SuperblockStore& superblocks,
+                                Lsn written, LostLog lost_log) {
   VG_TRY(superblocks.rewrite());
   const SuperblockState& state = superblocks.current();
   const bool fresh = state.checkpoint == kNoLsn;
@@ -135,38 +189,112 @@ Result<LogAnalysis> analyse_log(FileSystem& files, const std::string& log_direct
                                               spans_of(state.epochs), analysis.redo_start, state.durable));
   if (fresh) {
     // Creation did not reach its first checkpoint: nothing was promised, whatever the log says.
-    VG_TRY(store_new_epoch(superblocks, reader, true, state.durable, analysis));
+    VG_TRY(store_new_epoch(superblocks, reader, true, state.durable, Lsn{0}, analysis));
     analysis.keep_from = analysis.redo_start = analysis.epoch.first;
     return analysis;
   }
 
   OpenTable open;
   VG_TRY(read_checkpoint(reader, state, open, analysis));
-  bool current_is_empty = true;
+  bool changed = false;  // by the current epoch
   for (;;) {
     VG_ASSIGN(const std::optional<LogRecord> record, reader.next());
     if (!record) break;
     VG_ASSIGN(const RecordView view, RecordView::parse(record->bytes));
     if (view.kind() == RecordKind::kEpoch) VG_TRY(check_epoch(view, record->address, record->epoch, state.epochs));
-    open.see(view, record->address);
-    ++analysis.records;
-    if (record->epoch == state.epochs.back().number) current_is_empty = false;
+    see_record(view, *record, open, analysis);
+    changed |= record->epoch == state.epochs.back().number && view.kind() != RecordKind::kEpoch &&
+               view.kind() != RecordKind::kCheckpoint;
   }
-  analysis.losers = open.losers();
-  analysis.next_txn = TxnId{std::max(raw(analysis.next_txn), open.highest() + 1)};
-  analysis.keep_from = analysis.redo_start;
-  for (const OpenTxn& loser : analysis.losers) analysis.keep_from = std::min(analysis.keep_from, loser.first);
+  VG_TRY(finish_analysis(open, log_directory, analysis));
+  VG_TRY(check_against_pages(reader, written, lost_log, analysis));
 
-  VG_TRY(reader.rewrite_tail(reader.durable_seen()));
-  VG_TRY(store_new_epoch(superblocks, reader, current_is_empty, reader.accepted_end(), analysis));
+  VG_TRY(reader.rewrite_tail(std::max(reader.durable_seen(), written)));
+  const bool replaces_current = is_replaceable(state, changed);
+  VG_TRY(store_new_epoch(superblocks, reader, replaces_current, reader.accepted_end(), written, analysis));
   return analysis;
+}
+
+namespace {
+
+bool is_behind(const RestorePlan& plan, const LogRecord& record) {
+  return (plan.until_lsn && record.lsn > *plan.until_lsn) || (plan.until_time_us && record.time > *plan.until_time_us);
+}
+
+/// The epochs up to the point, each with its end.
+std::vector<SuperblockState::Epoch> epochs_up_to(const RestorePlan& plan) {
+  std::vector<SuperblockState::Epoch> epochs;
+  for (const EpochSpan& span : plan.epochs) {
+    if (span.first >= plan.reached) break;
+    const bool last = span.end == kNoLsn || span.end > plan.reached;
+    epochs.push_back({span.number, span.salt, span.first, last ? plan.reached : span.end});
+  }
+  return epochs;
+}
+
+}  // namespace
+
+Result<LogAnalysis> analyse_restored_log(FileSystem& files, const std::string& log_directory,
+                                         SuperblockStore& superblocks, RestorePlan& plan) {
+  const SuperblockState& state = superblocks.current();
+  LogAnalysis analysis;
+  analysis.next_txn = state.next_txn;
+  analysis.next_object = state.next_object;
+  analysis.redo_start = state.redo_start;
+  VG_ASSIGN(LogReader reader, LogReader::open(files, log_directory, state.database, state.segment_bytes, plan.epochs,
+                                              analysis.redo_start, plan.backup_end));
+  OpenTable open;
+  VG_TRY(read_checkpoint(reader, state, open, analysis));
+  plan.reached = analysis.redo_start;
+  for (;;) {
+    VG_ASSIGN(const std::optional<LogRecord> record, reader.next());
+    if (record && record->lsn <= plan.backup_end) plan.backup_time_us = record->time;
+    plan.ended = !record;
+    if (plan.ended || (is_behind(plan, *record) && record->lsn > plan.backup_end)) break;
+    VG_ASSIGN(const RecordView view, RecordView::parse(record->bytes));
+    see_record(view, *record, open, analysis);
+    plan.reached = record->lsn;
+    plan.reached_time_us = record->time;
+  }
+  VG_TRY(plan.judge(plan));
+  VG_TRY(finish_analysis(open, log_directory, analysis));
+  plan.records = analysis.records;
+  plan.losers = analysis.losers.size();
+  analysis.old_epochs = epochs_up_to(plan);
+
+  SuperblockState next = state;
+  VG_ASSIGN(const std::uint64_t salt, random_salt());
+  const std::uint64_t number = std::max(plan.highest_epoch, plan.epochs.back().number) + 1;
+  analysis.epoch = {number, salt, reader.next_epoch_first()};
+  // The old ones are read by this recovery only, which ends with a checkpoint.
+  next.epochs = {{number, salt, analysis.epoch.first, Lsn{0}}};
+  next.durable = std::max(next.durable, plan.reached);
+  next.next_txn = analysis.next_txn;
+  VG_TRY(superblocks.write(std::move(next)));
+  return analysis;
+}
+
+Status remove_segments_of_no_epoch(FileSystem& files, const std::string& log_directory, const SuperblockState& state,
+                                   Lsn held) {
+  VG_ASSIGN(const std::vector<std::string> names, files.list(log_directory));
+  for (const std::string& name : names) {
+    std::uint64_t number = 0;
+    if (!parse_segment_name(name, &number) || number >= kLogPositionMax / state.segment_bytes) continue;
+    const Lsn begin{number * state.segment_bytes};
+    const Lsn end{raw(begin) + state.segment_bytes};
+    const bool needed = end > held || std::any_of(state.epochs.begin(), state.epochs.end(), [&](const auto& epoch) {
+                          return epoch.first < end && (epoch.end == kNoLsn || begin < epoch.end);
+                        });
+    if (!needed) VG_TRY(files.remove(log_directory + "/" + name));
+  }
+  return {};
 }
 
 Status append_epoch_record(Log& log, const LogAnalysis& analysis) {
   const bool first = analysis.old_epochs.empty();
-  const std::vector<std::byte> record =
-      RecordBuilder::epoch(analysis.epoch.number, first ? 0 : analysis.old_epochs.back().number,
-                           first ? Lsn{0} : analysis.old_epochs.back().end);
+  const std::vector<std::byte> record = RecordBuilder::epoch(
+      analysis.epoch.number, first ? 0 : analysis.old_epochs.back().number,
+      first ? Lsn{0} : analysis.old_epochs.back().end, first ? 0 : analysis.old_epochs.back().salt);
   LogSpace log_space(log);
   VG_TRY(log_space.reserve(2 * kLogBlockBytes));
   log.append(record);
@@ -175,11 +303,38 @@ Status append_epoch_record(Log& log, const LogAnalysis& analysis) {
 
 namespace {
 
+/// Which pages the log may name. A crash can take back growth of the data file, so pages behind its end may be named.
+/// But the file grows from one bitmap group into the next, whose bitmap page is logged before any other page of it; and
+/// once that page is clean, the file's length is durable, too. So a log that is damaged does not make the file larger
+/// than by a group for each such page that it names. (Nothing makes the file shorter.)
+class NamedPages {
+ public:
+  explicit NamedPages(std::uint32_t page_count) noexcept : page_count_(page_count) {
+    limit_ = (std::uint64_t{page_count} + kPagesPerBitmap - 1) / kPagesPerBitmap * kPagesPerBitmap;
+  }
+
+  Status check(PageId id, Lsn address) {
+    if (id < kFirstBitmapPage) {
+      return damaged_log(address, "it changes page " + std::to_string(raw(id)) + ", a superblock");
+    }
+    if (raw(id) == limit_) limit_ += kPagesPerBitmap;
+    if (raw(id) < limit_) return {};
+    return damaged_log(address, "it names page " + std::to_string(raw(id)) + " of a data file that had " +
+                                    std::to_string(page_count_) + " pages: it cannot have grown so far");
+  }
+
+ private:
+  const std::uint32_t page_count_;  ///< of the file that the crash left
+  std::uint64_t limit_;
+};
+
 /// Redoes one record on one of its pages: all of its operations on it, in order.
-Status redo_page(const RecordView& record, const LogRecord& where, PageId id, const RedoTable& redo, BufferPool& pool,
-                 std::map<PageId, ObjectId>& with_ghosts) {
+Status redo_page(const RecordView& record, const LogRecord& where, Lsn log_end, PageId id, const RedoTable& redo,
+                 BufferPool& pool, std::map<PageId, GhostPage>& with_ghosts) {
   VG_ASSIGN(BufferPool::RedoPage page, pool.exclusive_for_redo(id));
-  const bool newer = Lsn{page_header(page.guard.page()).lsn.get()} < where.lsn;
+  const Lsn page_lsn{page_header(page.guard.page()).lsn.get()};
+  if (page_lsn > log_end) return lost_log("page " + std::to_string(raw(id)), page_lsn, log_end);
+  const bool newer = page_lsn < where.lsn || (VG_SEEDED_BUG(kRedoAgain) && page_lsn == where.lsn);
   bool absent = page.absent;
   bool carried = false;
   const auto failed = [&](const Status& status) {
@@ -196,16 +351,28 @@ Status redo_page(const RecordView& record, const LogRecord& where, PageId id, co
     absent = false;
     if (!newer) continue;
     carried = carried || entry.initialises;
+    if (VG_SEEDED_BUG(kRedoLeavesOut) && part.op == PageOp::kNodeSetGhost) continue;
     if (Status applied = entry.apply(page.guard.unlogged_bytes(), part.payload); !applied) return failed(applied);
   }
-  if (absent) return {};
+  if (absent) {
+    pool.drop_absent(std::move(page));
+    return {};
+  }
   if (carried) {
     if (Status sound = pool.check_redone(page.guard); !sound) return failed(sound);
   }
   pool.mark_redone(page.guard, where.address, newer ? std::optional<Lsn>(where.lsn) : std::nullopt);
+#ifdef VG_TEST_HOOKS
+  if (ChangeObserver* observer = change_observer.load(std::memory_order_acquire); observer != nullptr && newer) {
+    observer->on_redo(id, where.lsn, page.guard.page());
+  }
+#endif
   const HeapPageView heap_page(page.guard.page());
+  const NodeView node(page.guard.page());
   if (heap_page.plausible() && heap_page.ghosts() > 0) {
-    with_ghosts[id] = heap_page.object();
+    with_ghosts[id] = {heap_page.object()};
+  } else if (node.plausible() && node.is_leaf() && node.has_ghosts()) {
+    with_ghosts[id] = {node.object(), std::string(as_text(node.low_fence())), true};
   } else if (!with_ghosts.empty()) {
     with_ghosts.erase(id);
   }
@@ -223,25 +390,46 @@ Result<LogReader> open_old_log(FileSystem& files, const std::string& log_directo
 
 Status redo_log(FileSystem& files, const std::string& log_directory, const SuperblockStore& superblocks,
                 const LogAnalysis& analysis, const RedoTable& redo, BufferPool& pool,
-                std::map<PageId, ObjectId>& with_ghosts) {
+                std::map<PageId, GhostPage>& with_ghosts) {
   if (analysis.old_epochs.empty()) return {};
   VG_ASSIGN(LogReader reader, open_old_log(files, log_directory, superblocks, analysis));
+  VG_ASSIGN(LogReader reader_ahead, open_old_log(files, log_directory, superblocks, analysis));
+  RedoAhead ahead(std::move(reader_ahead), pool);
+  NamedPages named(pool.page_count());
   std::vector<PageId> seen;
   for (;;) {
     VG_ASSIGN(const std::optional<LogRecord> record, reader.next());
-    if (!record) return {};
+    if (!record) return pool.check_redone();
+    ahead.before(record->address);
     VG_ASSIGN(const RecordView view, RecordView::parse(record->bytes));
     seen.clear();
     for (const RecordPage& part : view.pages()) {
       if (std::find(seen.begin(), seen.end(), part.page) != seen.end()) continue;
       seen.push_back(part.page);
-      VG_TRY(redo_page(view, *record, part.page, redo, pool, with_ghosts));
+      VG_TRY(named.check(part.page, record->address));
+      VG_TRY(redo_page(view, *record, analysis.old_epochs.back().end, part.page, redo, pool, with_ghosts));
     }
   }
 }
 
-Status undo_losers(TxnManager& manager, const LogAnalysis& analysis) {
-  for (const OpenTxn& loser : analysis.losers) VG_TRY(manager.rollback(manager.adopt(loser)));
+Result<std::vector<std::unique_ptr<Txn>>> adopt_losers(const Engine& engine, TxnManager& manager,
+                                                       const LogAnalysis& analysis) {
+  std::vector<std::unique_ptr<Txn>> losers;
+  std::vector<std::byte> bytes;
+  for (OpenTxn loser : analysis.losers) {
+    VG_TRY(engine.read_record(loser.last, bytes));
+    VG_ASSIGN(const RecordView record, RecordView::parse(bytes));
+    if (record.kind() == RecordKind::kCompensation) {
+      if (record.undo_next() >= loser.last) return damaged_log(loser.last, "it says that undo goes on behind it");
+      loser.last = record.undo_next();
+    }
+    losers.push_back(manager.adopt(loser));
+  }
+  return losers;
+}
+
+Status undo_losers(TxnManager& manager, std::vector<std::unique_ptr<Txn>> losers) {
+  for (std::unique_ptr<Txn>& loser : losers) VG_TRY(manager.rollback(std::move(loser)));
   return {};
 }
 

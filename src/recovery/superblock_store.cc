@@ -5,10 +5,16 @@
 
 #include "base/try.h"
 #include "format/log.h"
+#include "wal/block.h"
 
 namespace vaultgres {
 
 namespace {
+
+/// Those of real logs have 16 MiB, of tests at least 64 KiB. Not more than this is believed: a segment is written whole
+/// before the log uses it.
+constexpr std::uint32_t kSegmentBytesMin = 4 * kLogBlockBytes;
+constexpr std::uint32_t kSegmentBytesMax = 64u << 20;
 
 /// The copy that a sequence number goes to: they alternate.
 PageId page_of(std::uint64_t sequence) {
@@ -40,6 +46,11 @@ void encode(const SuperblockState& state, MutableBytes page) {
   block.header.checksum.set(page_checksum(state.database, page_of(state.sequence), page));
 }
 
+bool has_good_checksum(PageId id, Bytes page) {
+  const auto& block = *reinterpret_cast<const Superblock*>(page.data());
+  return block.header.checksum.get() == page_checksum(block.database, id, page);
+}
+
 Error bad(const File& data, PageId id, const std::string& what) {
   return Error(ErrorCode::kCorruption, data.path() + ": superblock in page " + std::to_string(raw(id)) + ": " + what);
 }
@@ -56,9 +67,7 @@ Result<SuperblockState> decode(const File& data, PageId id, Bytes page) {
     return Error(ErrorCode::kUnsupported, data.path() + " has pages of " + std::to_string(block.page_bytes.get()) +
                                               " bytes; this program reads pages of " + std::to_string(kPageBytes));
   }
-  if (block.header.checksum.get() != page_checksum(block.database, id, page)) {
-    return bad(data, id, "its checksum is wrong");
-  }
+  if (!has_good_checksum(id, page)) return bad(data, id, "its checksum is wrong");
   SuperblockState state;
   state.database = block.database;
   state.sequence = block.sequence.get();
@@ -70,13 +79,15 @@ Result<SuperblockState> decode(const File& data, PageId id, Bytes page) {
   state.segment_bytes = block.segment_bytes.get();
   const std::uint32_t count = block.epoch_count.get();
   if (count == 0 || count > kEpochsMax) return bad(data, id, "it lists an impossible number of log epochs");
-  if (state.segment_bytes == 0 || state.segment_bytes % kLogBlockBytes != 0) {
+  if (state.segment_bytes < kSegmentBytesMin || state.segment_bytes > kSegmentBytesMax ||
+      state.segment_bytes % kLogBlockBytes != 0) {
     return bad(data, id, "its log segment size is impossible");
   }
   for (std::uint32_t i = 0; i < count; ++i) {
     const EpochEntry& entry = block.epochs[i];
     state.epochs.push_back({entry.number.get(), entry.salt.get(), Lsn{entry.first.get()}, Lsn{entry.end.get()}});
     const auto& epoch = state.epochs.back();
+    if (epoch.number > kEpochNumberMax) return bad(data, id, "the number of a log epoch is impossible");
     if (raw(epoch.first) % state.segment_bytes != 0) return bad(data, id, "a log epoch does not begin a segment");
     if (i > 0 && (epoch.number <= state.epochs[i - 1].number || epoch.first < state.epochs[i - 1].end)) {
       return bad(data, id, "its log epochs are out of order");
@@ -100,8 +111,11 @@ Result<SuperblockStore> SuperblockStore::load(File& data) {
   Result<SuperblockState> copies[2] = {
       decode(data, kSuperblockPages[0], store.page_.span().first(kPageBytes)),
       decode(data, kSuperblockPages[1], store.page_.span().subspan(kPageBytes, kPageBytes))};
-  for (const Result<SuperblockState>& copy : copies) {
-    if (!copy && copy.error().code() == ErrorCode::kUnsupported) return copy.error();
+  // Another format, unless it is damage of one copy of ours.
+  for (std::size_t i = 0; i < 2; ++i) {
+    const bool unsupported = !copies[i] && copies[i].error().code() == ErrorCode::kUnsupported;
+    const Bytes copy = Bytes(store.page_.span()).subspan(i * kPageBytes, kPageBytes);
+    if (unsupported && (!copies[1 - i] || has_good_checksum(kSuperblockPages[i], copy))) return copies[i].error();
   }
   if (!copies[0] && !copies[1]) return copies[0].error();
   if (copies[0] && copies[1] && copies[0]->database != copies[1]->database) {

@@ -1,6 +1,7 @@
 #include "space/page_allocator.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "base/aligned_buffer.h"
 #include "base/check.h"
 #include "base/payload_buffer.h"
+#include "base/seeded_bug.h"
 #include "base/try.h"
 #include "space/bitmap.h"
 #include "space/page_map.h"
@@ -70,14 +72,6 @@ void PageReservation::committed(std::size_t used) noexcept {
   used_ = used;
 }
 
-void PageReservation::release() noexcept {
-  if (allocator_ != nullptr) allocator_->freed(std::span(ids_).subspan(used_));
-  allocator_ = nullptr;
-  ids_.clear();
-  used_ = 0;
-  pins_.clear();
-}
-
 // --- The allocator
 
 class PageAllocator::Impl {
@@ -90,6 +84,11 @@ class PageAllocator::Impl {
   Result<std::vector<LoadPin>> load_bitmaps(std::span<const PageId> ids);
   bool add_to(MiniTxn& mini, std::span<const PageId> allocate, std::span<const PageId> free);
   void give_back(std::span<const PageId> ids) noexcept;
+  void freed(std::span<const PageId> ids) noexcept {
+    give_back(ids);
+    freed_count_.fetch_add(ids.size());
+  }
+  std::uint64_t freed_count() const noexcept { return freed_count_.load(); }
   Result<bool> is_allocated(PageId id);
   SpaceStats stats();
 
@@ -109,7 +108,18 @@ class PageAllocator::Impl {
   /// map_. Held for a few instructions; nobody takes a latch or waits while holding it.
   std::mutex mutex_;
   PageMap map_;
+  std::atomic<std::uint64_t> freed_count_{0};
 };
+
+void PageReservation::release() noexcept {
+  if (allocator_ != nullptr && !VG_SEEDED_BUG(kReservationKept)) {
+    allocator_->impl_->give_back(std::span(ids_).subspan(used_));
+  }
+  allocator_ = nullptr;
+  ids_.clear();
+  used_ = 0;
+  pins_.clear();
+}
 
 /// The group's bits as its bitmap page says them, to the map. [slow_mutex_ held]
 Status PageAllocator::Impl::load_group(std::uint32_t group) {
@@ -151,7 +161,9 @@ void PageAllocator::Impl::format_group(std::uint32_t group, FrameTicket& frames)
 
 Status PageAllocator::Impl::format() {
   const std::lock_guard slow(slow_mutex_);
-  VG_CHECK(pool_.page_count() >= raw(kFirstUserPage), "a new data file is too short for the pages with fixed places");
+  if (pool_.page_count() < raw(kFirstUserPage)) {
+    return Error(ErrorCode::kCorruption, data_.path() + ": the file is too short for the pages with fixed places");
+  }
   VG_CHECK(pool_.page_count() <= kPagesPerBitmap, "a new data file has more than one bitmap group");
   LogSpace log_space(log_);
   VG_TRY(log_space.reserve(log_bytes_for(64)));
@@ -351,6 +363,10 @@ void PageAllocator::Impl::give_back(std::span<const PageId> ids) noexcept {
 
 Result<bool> PageAllocator::Impl::is_allocated(PageId id) {
   const std::uint32_t group = bitmap_group_of(id);
+  {
+    const std::lock_guard lock(mutex_);
+    if (raw(id) >= map_.page_count()) return false;  // the file has just grown: perhaps its group has no bitmap yet
+  }
   VG_ASSIGN(SharedGuard page, pool_.shared(bitmap_page_of_group(group), Hint::kNormal));
   if (!is_bitmap_of_group(page.page(), group)) {
     return Error(ErrorCode::kCorruption, data_.path() + ": page " + std::to_string(raw(page.id())) +
@@ -399,7 +415,10 @@ Result<std::vector<LoadPin>> PageAllocator::load_bitmaps(std::span<const PageId>
   return impl_->load_bitmaps(ids);
 }
 void PageAllocator::freed(std::span<const PageId> ids) noexcept {
-  impl_->give_back(ids);
+  impl_->freed(ids);
+}
+std::uint64_t PageAllocator::freed_count() const noexcept {
+  return impl_->freed_count();
 }
 Result<bool> PageAllocator::is_allocated(PageId id) {
   return impl_->is_allocated(id);

@@ -79,6 +79,8 @@ class PageAllocator {
   /// The record that frees these ids is committed: they may be handed out again at once (stale readers fail
   /// to validate).
   void freed(std::span<const PageId> ids) noexcept;
+  /// How many pages have been freed since the open, whoever has taken them since. [any thread]
+  std::uint64_t freed_count() const noexcept;
 
   /// Is the page allocated, as the bitmaps say? For check. [no latch held]
   Result<bool> is_allocated(PageId id);

@@ -44,9 +44,9 @@ struct Engine {
   std::function<Status(Lsn address, std::vector<std::byte>& record)> read_record;
   /// Something was left for the collector.
   std::function<void()> wake_collector;
-  /// A reader has met a deleted row that the version table knows nothing of: a crash has taken the collector's note of
-  /// it, say. Never waits, never throws.
-  std::function<void(ObjectId table, Tid)> found_ghost;
+  /// A reader has met a deleted row (its key: the TID) or entry that the version table knows nothing of: a crash has
+  /// taken the collector's note of it, say. Never waits, never throws.
+  std::function<void(ObjectId, Bytes key)> found_ghost;
 
   Tree retired() const noexcept { return Tree(trees, kRetiredObject, kRetiredRootPage); }
 };

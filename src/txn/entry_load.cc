@@ -74,7 +74,7 @@ Status EntryLoad::attach(const LargeValue& large) {
     }
     // Nobody else changes the tree: the entry stands in the same slot when the leaf is latched again.
     const auto put = [slot](Bytes, Bytes ref, PayloadBuffer& payload) -> std::optional<PageOp> {
-      encode_node_replace(payload, slot, kSlotOverflow, ref);
+      encode_node_replace(payload, slot, kSlotOverflow, ref, OldRoom::kGivenUp);
       return PageOp::kNodeReplace;
     };
     VG_ASSIGN(attached, attach_chain(engine_, txn_, large.chain, leaf, put));

@@ -447,7 +447,7 @@ class PageScan {
   /// whole page.
   void note_ghost() const {
     if (!ghost_ || engine_.versions.has_entry(heap_.object(), encode_tid(*ghost_))) return;
-    engine_.found_ghost(heap_.object(), {page_, kWholePage});
+    engine_.found_ghost(heap_.object(), encode_tid({page_, kWholePage}));
   }
 
   Status finish(std::size_t bytes_max, RowBatch& batch) {
@@ -533,7 +533,7 @@ Status set_home_ghost(const Engine& engine, Txn& txn, const Heap& heap, const Re
   PayloadBuffer payload;
   encode_heap_set_ghost(payload, tid.slot, ghost);
   mini.add(home, PageOp::kHeapSetGhost, payload.bytes());
-  mini.commit([&](const Log::Appended& appended) { txn.logged(appended.address); });
+  mini.commit([&](const Log::Appended& appended) { txn.compensated(appended); });
   return {};
 }
 
@@ -579,9 +579,11 @@ Status restore_row(const Engine& engine, Txn& txn, const Heap& heap, const Recor
   if (is_moved) pages.add(body.page);
   if (was_moved) pages.add(old_body.page);
   VG_TRY(pages.latch(heap));
+  // Never on the page of its home: there, both changes below would count on the same room.
   const auto is_body = [&](Tid at, bool ghost_too) {
     const HeapSlot slot = HeapPageView(pages.find(at.page)->page()).slot(at.slot);
-    return slot.state.kind == HeapKind::kBody && slot.link() == tid && (ghost_too || !slot.state.ghost);
+    return at.page != tid.page && slot.state.kind == HeapKind::kBody && slot.link() == tid &&
+           (ghost_too || !slot.state.ghost);
   };
   if ((is_moved && !is_body(body, false)) || (was_moved && !is_body(old_body, true))) {
     return damaged_row(heap, tid, "a transaction that is undone has moved it, but its bodies are not there");
@@ -613,7 +615,7 @@ Status restore_row(const Engine& engine, Txn& txn, const Heap& heap, const Recor
     encode_heap_remove(payload, std::span(&slot, 1));
     mini.add(*pages.find(body.page), PageOp::kHeapRemove, payload.bytes());
   }
-  mini.commit([&](const Log::Appended& appended) { txn.logged(appended.address); });
+  mini.commit([&](const Log::Appended& appended) { txn.compensated(appended); });
   return {};
 }
 

@@ -37,6 +37,7 @@ class LeafScan {
     if (!goes_on_) batch_.trail_.clear();
     VG_TRY(tree_.read_leaf(
         target, [this](const NodeView& leaf) { copy(leaf); }, hint_, batch_.trail_));
+    note_ghost();
     if (too_old_) {
       return Error(ErrorCode::kConflict, "the snapshot that this scan reads at is too old; start it again");
     }
@@ -76,6 +77,7 @@ class LeafScan {
         set_bound(leaf.low_fence(), leaf.low_fence().empty());
       }
     }
+    has_ghost_ = false;
     // The look into the version table comes after the slots were copied and before the leaf is validated.
     too_old_ = !batch_.run_.filter(
         kSlotGhost | kSlotHistory,
@@ -83,7 +85,7 @@ class LeafScan {
   }
 
   /// What of a slot that is a ghost or may have history is visible.
-  EntryRun::Verdict judge(Bytes key, std::string& value, std::uint8_t& flags) const {
+  EntryRun::Verdict judge(Bytes key, std::string& value, std::uint8_t& flags) {
     using Verdict = EntryRun::Verdict;
     if ((flags & kSlotHistory) != 0) {
       VersionTable::LookupResult older = engine_.versions.find(tree_.object(), key, snapshot_, self_);
@@ -94,7 +96,17 @@ class LeafScan {
         return older.state.present ? Verdict::kReplace : Verdict::kDrop;
       }
     }
-    return (flags & kSlotGhost) != 0 ? Verdict::kDrop : Verdict::kKeep;
+    if ((flags & kSlotGhost) == 0) return Verdict::kKeep;
+    if (!has_ghost_) batch_.ghost_.assign(as_text(key));
+    has_ghost_ = true;
+    return Verdict::kDrop;
+  }
+
+  /// Hands the leaf to the collector, if nobody else has: a ghost with an entry has one who will, and he looks at the
+  /// whole leaf.
+  void note_ghost() const {
+    if (!has_ghost_ || engine_.versions.has_entry(tree_.object(), as_bytes(batch_.ghost_))) return;
+    engine_.found_ghost(tree_.object(), as_bytes(batch_.ghost_));
   }
 
   const Engine& engine_;
@@ -108,6 +120,7 @@ class LeafScan {
   LeafBatch& batch_;
   bool goes_on_ = false;
   bool too_old_ = false;
+  bool has_ghost_ = false;
 };
 
 Status scan_leaf(const Engine& engine, const Tree& tree, Bytes from, bool unbounded, ScanOrder order, TxnId self,

@@ -31,6 +31,7 @@ class LeafBatch {
   bool at_end_ = false;
   Tree::Trail trail_;     ///< upwards only
   std::string position_;  ///< where the scan under way begins
+  std::string ghost_;     ///< the first in the leaf that has no history to be seen
 };
 
 /// The visible entries of the first leaf from `from` on: forward key >= from, backward key < from (or from the very

@@ -11,6 +11,7 @@
 #include "buffer/page_image.h"
 #include "buffer/page_visits.h"
 #include "txn/row_ops.h"
+#include "vaultgres/options.h"
 #include "wal/log_space.h"
 
 namespace vaultgres {
@@ -53,7 +54,7 @@ bool add_row(MiniTxn& mini, ExclusiveGuard& leaf, Bytes key, const RetiredRow& r
   const NodeView::Position position = view.lower_bound(key);
   PayloadBuffer payload;
   if (position.exact) {
-    encode_node_replace(payload, position.slot, 0, bytes_of(row));
+    encode_node_replace(payload, position.slot, 0, bytes_of(row), OldRoom::kGivenUp);
     mini.add(leaf, PageOp::kNodeReplace, payload.bytes());
     return true;
   }
@@ -193,6 +194,9 @@ Result<bool> attach_chain(const Engine& engine, const Txn& txn, const BuiltChain
   return true;
 }
 
+/// What a reference to a large value claims is not believed at once.
+constexpr std::uint64_t kReserveAtOnce = std::uint64_t{16} << 20;
+
 Status read_chain(const Engine& engine, ObjectId owner, Bytes ref_bytes, std::string& value) {
   value.clear();
   if (ref_bytes.size() != sizeof(OverflowRef)) {
@@ -203,12 +207,14 @@ Status read_chain(const Engine& engine, ObjectId owner, Bytes ref_bytes, std::st
   std::copy(ref_bytes.begin(), ref_bytes.end(), reinterpret_cast<std::byte*>(&ref));
   const std::uint64_t bytes = ref.bytes.get();
   PageId page{ref.head.get()};
-  if (bytes / kOverflowPageBytes > engine.pool.page_count()) {
-    return Error(ErrorCode::kCorruption,
-                 "a large value of object " + std::to_string(raw(owner)) + " claims to be longer than the data file");
+  if (bytes > kMaxValueBytes || bytes / kOverflowPageBytes > engine.pool.page_count()) {
+    return Error(ErrorCode::kCorruption, "a large value of object " + std::to_string(raw(owner)) +
+                                             " claims to be longer than it can be: " + std::to_string(bytes) +
+                                             " bytes");
   }
-  value.reserve(bytes);
+  value.reserve(std::min(bytes, kReserveAtOnce));
   while (value.size() < bytes) {
+    if (value.size() >= kReserveAtOnce) value.reserve(bytes);  // so much was there
     VG_ASSIGN(page, read_chain_page(engine, owner, page, &value));
     engine.pool.count_visits(page_visits.overflow, 1);
   }
@@ -258,7 +264,7 @@ Result<bool> free_chain_some(const Engine& engine, Bytes row_key, const RetiredR
       encode_node_remove(payload, position.slot);
       mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
     } else {
-      encode_node_replace(payload, position.slot, 0, bytes_of(chain_row(next, owner)));
+      encode_node_replace(payload, position.slot, 0, bytes_of(chain_row(next, owner)), OldRoom::kGivenUp);
       mini.add(leaf, PageOp::kNodeReplace, payload.bytes());
     }
     if (!engine.space.add_to(mini, {}, freed)) continue;

@@ -32,6 +32,10 @@ Bytes bytes_of(const RetiredRow& row) {
   return std::as_bytes(std::span(&row, 1));
 }
 
+bool is_chain(const RetiredRow& row) {
+  return row.kind.get() == static_cast<std::uint8_t>(RetiredKind::kChain);
+}
+
 struct Found {
   std::string key;
   RetiredRow row;
@@ -224,28 +228,45 @@ Status free_step(const Engine& engine, TxnManager& manager, const Found& found) 
                "a row of the system tree of retired pages is of unknown kind " + std::to_string(found.row.kind.get()));
 }
 
+/// False: it cannot go yet, or has gone.
+Result<bool> free_some(const Engine& engine, TxnManager& manager, const Found& found) {
+  if (found.key.size() != 12 || manager.is_open(TxnId{load_big<std::uint64_t>(found.key.data())})) return false;
+  if (engine.versions.has_entry(kRetiredObject, as_bytes(found.key))) return false;
+  if (found.ghost) {
+    VG_TRY(purge_at(engine, engine.retired(), as_bytes(found.key)));
+    return false;
+  }
+  VG_ASSIGN(const bool same, still_there(engine, found));
+  if (same) VG_TRY(free_step(engine, manager, found));
+  return same;
+}
+
 }  // namespace
 
-Result<bool> collect_retired(const Engine& engine, TxnManager& manager) {
+Result<bool> RetiredPass::step() {
+  Status no_space;
   std::vector<Found> rows;
-  std::string from;
   for (bool at_end = false; !at_end;) {
     std::string bound;
-    VG_TRY(read_rows(engine, as_bytes(from), rows, bound, at_end));
+    VG_TRY(read_rows(engine_, as_bytes(from_), rows, bound, at_end));
     for (const Found& found : rows) {
-      if (found.key.size() != 12 || manager.is_open(TxnId{load_big<std::uint64_t>(found.key.data())})) continue;
-      if (engine.versions.has_entry(kRetiredObject, as_bytes(found.key))) continue;
-      if (found.ghost) {
-        VG_TRY(purge_at(engine, engine.retired(), as_bytes(found.key)));
-        continue;
+      const Result<bool> freed = free_some(engine_, manager_, found);
+      if (freed && !*freed) continue;
+      if (freed) {
+        // Back to an object that lacked a page, before others take it.
+        from_ = no_space ? found.key : std::string();
+        return true;
       }
-      VG_ASSIGN(const bool same, still_there(engine, found));
-      if (!same) continue;
-      VG_TRY(free_step(engine, manager, found));
-      return true;
+      // An object may need pages for the rows of its chains: what stands behind it, these rows too, gives some back.
+      if (freed.error().code() != ErrorCode::kNoSpace || is_chain(found.row)) return freed.error();
+      if (no_space) no_space = freed.error();
+      bound = found.key + '\0';
+      at_end = false;
+      break;
     }
-    from = std::move(bound);
+    from_ = std::move(bound);
   }
+  if (!no_space) return no_space.error();
   return false;
 }
 

@@ -15,8 +15,21 @@
 
 namespace vaultgres {
 
-/// A step of bounded length; true when something is left to be freed now.
-Result<bool> collect_retired(const Engine& engine, TxnManager& manager);
+/// One pass of the collector over the rows, in their order. However many steps it takes, a row that cannot go yet is
+/// looked at once, unless there is no page for what the freeing of an object takes; what becomes free to go behind its
+/// back is for the next pass.
+class RetiredPass {
+ public:
+  RetiredPass(const Engine& engine, TxnManager& manager) noexcept : engine_(engine), manager_(manager) {}
+
+  /// Frees a bounded number of pages; true: it has freed something, call again. False or an error: the pass is over.
+  Result<bool> step();
+
+ private:
+  const Engine& engine_;
+  TxnManager& manager_;
+  std::string from_;  ///< where the next step goes on
+};
 
 struct NewObject {
   PageId root{};

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/payload_buffer.h"
+#include "base/seeded_bug.h"
 #include "base/try.h"
 #include "buffer/mini_txn.h"
 #include "txn/ghosts.h"
@@ -72,35 +73,40 @@ void add_undo(MiniTxn& mini, const Tree& tree, Bytes key, const KeyState& before
   mini.set_undo(UndoOp::kRestoreValue, tree.object(), key, as_bytes(state));
 }
 
-/// Withdraws the claim of a change that is its own transaction, unless it was logged.
-class SingleClaim {
+/// Withdraws a claim, under the leaf's latch, whose change finds no memory: its slot has no history bit, so that others
+/// would change the entry without a look at what the claim says was there before.
+class NewClaim {
  public:
-  SingleClaim(const Engine& engine, ObjectId object, Bytes key, const Writer& writer) noexcept
+  NewClaim(const Engine& engine, ObjectId object, Bytes key, const Writer& writer) noexcept
       : engine_(engine), object_(object), key_(key), writer_(writer) {}
-  SingleClaim(const SingleClaim&) = delete;
-  SingleClaim& operator=(const SingleClaim&) = delete;
-  ~SingleClaim() {
-    if (!armed_) return;
-    engine_.versions.withdraw(object_, key_, writer_.status->id());
-    writer_.status->finish();
+  NewClaim(const NewClaim&) = delete;
+  NewClaim& operator=(const NewClaim&) = delete;
+  ~NewClaim() {
+    if (!made_) return;
+    engine_.versions.withdraw(object_, key_, writer_.id());
+    if (writer_.txn != nullptr) {
+      writer_.txn->written().pop_back();
+    } else {
+      writer_.status->finish();
+    }
   }
-  void arm() noexcept { armed_ = writer_.txn == nullptr; }
-  void logged() noexcept { armed_ = false; }
+  void made() noexcept { made_ = true; }
+  void logged() noexcept { made_ = false; }
 
  private:
   const Engine& engine_;
   ObjectId object_;
   Bytes key_;
   const Writer& writer_;
-  bool armed_ = false;
+  bool made_ = false;
 };
 
 /// One try under the leaf's latch. Empty: something was missing and has been made room for or waited for.
 Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& manager, Writer& writer, const Tree& tree,
                                           const Change& change, LogSpace& log_space, std::uint64_t log_bytes) {
   using MaybeChanged = std::optional<Changed>;
-  SingleClaim claim_guard(engine, tree.object(), change.key, writer);
   VG_ASSIGN(ExclusiveGuard leaf, tree.write_leaf(change.key));
+  NewClaim new_claim(engine, tree.object(), change.key, writer);
   const NodeView view(leaf.page());
   const NodeView::Position position = view.lower_bound(change.key);
   const std::uint8_t flags = position.exact ? view.flags(position.slot) : std::uint8_t{0};
@@ -141,11 +147,14 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     changed.old_ref.assign(as_text(view.value(position.slot)));
   }
 
+  // What a transaction does may be undone.
+  const bool keeps_room = writer.txn != nullptr && !VG_SEEDED_BUG(kRoomGivenUp);
+  const OldRoom old_room = keeps_room ? OldRoom::kKept : OldRoom::kGivenUp;
   if (!change.erase) {
-    const bool room = position.exact ? view.has_room_to_replace(position.slot, change.value.size())
+    const bool room = position.exact ? view.has_room_to_replace(position.slot, change.value.size(), old_room)
                                      : view.has_room(change.key.size(), change.value.size());
     if (!room) {
-      if (view.has_ghosts() && purge_leaf(engine, tree, leaf) > 0) return MaybeChanged{};
+      if (purge_leaf(engine, tree, leaf) > 0) return MaybeChanged{};
       leaf.release();
       VG_TRY(tree.make_room(change.key, change.value.size()));
       return MaybeChanged{};
@@ -171,7 +180,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     }
     changed.claimed = claim.first;
     if (writer.txn != nullptr && claim.first) writer.txn->written().push_back(std::move(note));
-    claim_guard.arm();
+    if (claim.first) new_claim.made();
   }
 
   MiniTxn mini(engine.pool, engine.log, writer.txn != nullptr ? RecordKind::kUpdate : RecordKind::kSingle, writer.id(),
@@ -185,7 +194,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     encode_node_set_ghost(payload, position.slot, true);
     mini.add(leaf, PageOp::kNodeSetGhost, payload.bytes());
   } else if (position.exact) {
-    encode_node_replace(payload, position.slot, change.flags, change.value);
+    encode_node_replace(payload, position.slot, change.flags, change.value, old_room);
     mini.add(leaf, PageOp::kNodeReplace, payload.bytes());
   } else {
     encode_node_insert(payload, position.slot, change.flags, change.key, change.value);
@@ -201,7 +210,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
       writer.status->set_committed(appended.lsn);
     }
   });
-  claim_guard.logged();
+  new_claim.logged();
   if (needs_entry && !remove) set_history(leaf.unlogged_bytes(), position.slot, true);
   if (writer.txn != nullptr) {
     // For the compensation: key and old value, a header, the blocks' headers.
@@ -210,7 +219,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     log_space.keep(std::min(kept, log_bytes));
     writer.txn->keep_log_space(std::min(kept, log_bytes));
   }
-  changed.leaf_underfull = remove && NodeView(leaf.page()).used_bytes() < NodeView::capacity_bytes() / 4;
+  changed.leaf_underfull = remove && NodeView(leaf.page()).is_underfull();
   return MaybeChanged(std::move(changed));
 }
 
@@ -230,8 +239,14 @@ Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& 
       VG_TRY(manager.make_version_room(full++));
       continue;
     }
-    // The change is done and logged whatever becomes of the merge: one that lacks something is left to a later erase.
-    if (changed->leaf_underfull) static_cast<void>(tree.merge_at(change.key).has_value());
+    if (changed->leaf_underfull) {
+      // The change is done and logged whatever becomes of the merge: one that lacks something is left to a later erase.
+      try {
+        static_cast<void>(tree.merge_at(change.key).has_value());
+      } catch (const std::bad_alloc&) {
+        // Memory is among what it may lack.
+      }
+    }
     return *std::move(changed);
   }
 }

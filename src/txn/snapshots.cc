@@ -75,4 +75,16 @@ Lsn SnapshotRegistry::raise_floor(Lsn newest) noexcept {
   return Lsn{oldest - 1};
 }
 
+std::size_t SnapshotRegistry::registered() const noexcept {
+  std::size_t registered = 0;
+  for (unsigned k = 0; k < kBlocksMax; ++k) {
+    const Slot* block = blocks_[k].load(std::memory_order_acquire);
+    if (block == nullptr) break;
+    for (unsigned i = 0; i < count_ << k; ++i) {
+      registered += block[i].snapshot.load(std::memory_order_relaxed) != kEmpty;
+    }
+  }
+  return registered;
+}
+
 }  // namespace vaultgres

@@ -54,6 +54,8 @@ class SnapshotRegistry {
   /// Raises the floor to `newest` and answers the oldest snapshot that is registered, or `newest` if none is
   /// older: nothing at or below the answer is needed in an older version.
   Lsn raise_floor(Lsn newest) noexcept;
+  /// How many are registered now.
+  std::size_t registered() const noexcept;
 
  private:
   struct alignas(64) Slot {

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/payload_buffer.h"
+#include "base/seeded_bug.h"
 #include "base/try.h"
 #include "buffer/mini_txn.h"
 #include "txn/ghosts.h"
@@ -80,6 +81,14 @@ std::unique_ptr<Txn> TxnManager::adopt(const OpenTxn& loser) {
   const std::lock_guard lock(mutex_);
   open_.insert(txn.get());
   return txn;
+}
+
+void Txn::compensated(const Log::Appended& appended) noexcept {
+  logged(appended.address);
+  if (!keeps_log_space()) return;  // a loser of a crash
+  const std::uint64_t used = std::min(raw(appended.lsn) - raw(appended.address), log_space_ - kEndRecordLogBytes);
+  log_space_ -= used;
+  manager_.engine_.log.unreserve(used);
 }
 
 /// However it ends, nobody finds it in the list afterwards, and nobody waits for it.
@@ -158,7 +167,7 @@ Status TxnManager::commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode) {
   // Waiters go on now: whatever they do is behind this commit in the log.
   txn->status()->finish();
   Status durable;
-  if (mode == CommitMode::kDurable) {
+  if (mode == CommitMode::kDurable && !VG_SEEDED_BUG(kAcknowledgeBeforeSync)) {
     durable = engine_.log.flush(record.lsn);
   } else {
     durable = wait_until_filled(engine_, record.lsn);
@@ -215,7 +224,13 @@ Status TxnManager::undo(Txn& txn, Lsn down_to) {
   Lsn next = txn.last();
   while (next != kNoLsn && next > down_to) {
     VG_TRY(engine_.read_record(next, record));
-    VG_ASSIGN(next, undo_record(engine_, txn, record));
+    VG_ASSIGN(const Lsn before, undo_record(engine_, txn, record));
+    if (before >= next) {  // for ever, if it were believed
+      return Error(ErrorCode::kCorruption, "log record at position " + std::to_string(raw(next)) +
+                                               ": it says that undo goes on at " + std::to_string(raw(before)) +
+                                               ", which is not before it");
+    }
+    next = before;
   }
   return {};
 }
@@ -273,7 +288,11 @@ void TxnManager::settle(Lsn commit, std::vector<Txn::Written> written) {
   } catch (const std::bad_alloc&) {
     return;  // the end of the transaction stands; its entries stay until the database is closed
   }
-  if (many) drop_versions();
+  try {
+    if (many) drop_versions();
+  } catch (const std::bad_alloc&) {
+    // It stands, and what it left is dropped another time.
+  }
 }
 
 void TxnManager::retire_version(Lsn commit, Txn::Written written) {
@@ -288,11 +307,11 @@ void TxnManager::retire_version(Lsn commit, Txn::Written written) {
   engine_.wake_collector();
 }
 
-void TxnManager::note_ghost(ObjectId table, Tid tid) noexcept {
+void TxnManager::note_ghost(ObjectId object, Bytes key) noexcept {
   try {
     const std::unique_lock lock(left_mutex_, std::try_to_lock);
     if (!lock || ghosts_.size() >= kFoundGhostsMax) return;
-    ghosts_.push_back({table, std::string(as_text(encode_tid(tid))), true});
+    ghosts_.push_back({object, std::string(as_text(key)), true});
   } catch (const std::bad_alloc&) {
     return;
   }
@@ -302,49 +321,82 @@ void TxnManager::note_ghost(ObjectId table, Tid tid) noexcept {
 void TxnManager::drop_versions() {
   const Lsn floor = engine_.snapshots.raise_floor(newest_snapshot(engine_));
   std::vector<Txn::Written> ready;
+  std::list<Txn::Written> ghosts;
   {
     const std::lock_guard lock(left_mutex_);
-    std::size_t kept = 0;
-    for (Left& left : left_) {
-      if (left.commit <= floor) {
-        ready.push_back(std::move(left.written));
-      } else {
-        std::swap(left_[kept++], left);
-      }
-    }
-    left_.resize(kept);
-    left_count_.store(kept, std::memory_order_relaxed);
+    const auto kept_end =
+        std::partition(left_.begin(), left_.end(), [&](const Left& left) { return left.commit > floor; });
+    // All memory before anything is taken out: none of them may be lost.
+    ready.reserve(static_cast<std::size_t>(left_.end() - kept_end));
+    ghosts.resize(static_cast<std::size_t>(
+        std::count_if(kept_end, left_.end(), [](const Left& left) { return left.written.ghost; })));
+    for (auto left = kept_end; left != left_.end(); ++left) ready.push_back(std::move(left->written));
+    left_.erase(kept_end, left_.end());
+    left_count_.store(left_.size(), std::memory_order_relaxed);
   }
   for (const Txn::Written& key : ready) engine_.versions.prune(key.object, as_bytes(key.key), floor);
-  std::erase_if(ready, [](const Txn::Written& key) { return !key.ghost; });
-  if (ready.empty()) return;
+  auto ghost = ghosts.begin();
+  for (Txn::Written& key : ready) {
+    if (key.ghost) *ghost++ = std::move(key);
+  }
   const std::lock_guard lock(left_mutex_);
-  for (Txn::Written& key : ready) ghosts_.push_back(std::move(key));
+  ghosts_.splice(ghosts_.end(), ghosts);
 }
+
+namespace {
+
+/// Ghosts in the hands of the collector. Those that it has not looked at when it ends, however it does, are given back.
+class TakenGhosts {
+ public:
+  using List = std::list<Txn::Written>;
+  TakenGhosts(std::mutex& mutex, List& from) : mutex_(mutex), from_(from) {
+    const std::lock_guard lock(mutex_);
+    taken_.swap(from_);
+  }
+  TakenGhosts(const TakenGhosts&) = delete;
+  TakenGhosts& operator=(const TakenGhosts&) = delete;
+  ~TakenGhosts() {
+    const std::lock_guard lock(mutex_);
+    from_.splice(from_.begin(), taken_);
+  }
+
+  bool empty() const noexcept { return taken_.empty(); }
+  const Txn::Written& front() const noexcept { return taken_.front(); }
+  void drop_front() noexcept { taken_.pop_front(); }
+  /// To be looked at in the next round, after all others.
+  void postpone_front() {
+    const std::lock_guard lock(mutex_);
+    from_.splice(from_.end(), taken_, taken_.begin());
+  }
+
+ private:
+  std::mutex& mutex_;
+  List& from_;
+  List taken_;
+};
+
+}  // namespace
 
 Result<bool> TxnManager::collect() {
   drop_versions();
-  std::vector<Txn::Written> ghosts;
-  {
-    const std::lock_guard lock(left_mutex_);
-    ghosts.swap(ghosts_);
-  }
+  TakenGhosts ghosts(left_mutex_, ghosts_);
+  Status done;
   bool again = false;
-  for (std::size_t i = 0; i < ghosts.size(); ++i) {
-    const Result<bool> purged = purge(ghosts[i]);
-    if (purged && *purged) {
+  while (!ghosts.empty()) {
+    const Result<bool> purged = purge(ghosts.front());
+    // One that meets damage, which stays, keeps no other from going. Another failure would meet the next ones, too:
+    // all are tried again, this one last.
+    if (purged ? *purged : purged.error().code() != ErrorCode::kCorruption) {
       again = true;
-      const std::lock_guard lock(left_mutex_);
-      ghosts_.push_back(ghosts[i]);
+      ghosts.postpone_front();
+    } else {
+      ghosts.drop_front();
     }
-    if (!purged) {
-      // No space, say: the rest waits for the next round; this one is found by a later purge of its leaf.
-      const std::lock_guard lock(left_mutex_);
-      ghosts_.insert(ghosts_.end(), std::make_move_iterator(ghosts.begin() + static_cast<std::ptrdiff_t>(i) + 1),
-                     std::make_move_iterator(ghosts.end()));
-      return purged.error();
-    }
+    if (purged) continue;
+    if (done) done = purged.error();
+    if (purged.error().code() != ErrorCode::kCorruption) break;
   }
+  if (!done) return done.error();
   return again || left_behind() > 0;
 }
 

@@ -3,7 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -20,8 +20,12 @@ namespace vaultgres {
 
 class TxnManager;
 
-/// Log space of a commit's record, or of the record at the end of a rollback.
-inline constexpr std::uint64_t kEndRecordLogBytes = log_bytes_for(sizeof(RecordHeader)) + kLogBlockBytes;
+/// An open transaction's share of the record of a checkpoint, which lists it; blocks' headers included.
+inline constexpr std::uint64_t kListedLogBytes = sizeof(CheckpointTxn) + sizeof(CheckpointTxn) / 3;
+/// Log space of a commit's record, or of the record at the end of a rollback, and of what checkpoints until then write
+/// of the transaction.
+inline constexpr std::uint64_t kEndRecordLogBytes =
+    log_bytes_for(sizeof(RecordHeader)) + kLogBlockBytes + kListedLogBytes;
 
 /// One transaction. Used by one thread at a time. Ends by TxnManager::commit or rollback.
 class Txn {
@@ -37,6 +41,9 @@ class Txn {
     if (first_.load(std::memory_order_relaxed) == 0) first_.store(raw(address), std::memory_order_release);
     last_.store(raw(address), std::memory_order_release);
   }
+
+  /// The same of a compensation, which has used up log space that was kept for it: nobody counts it twice.
+  void compensated(const Log::Appended& appended) noexcept;
 
   struct Written {
     ObjectId object;
@@ -111,9 +118,9 @@ class TxnManager {
   /// A key whose version entry may go once `commit` is durable and no older snapshot is registered, and
   /// whose slot, if it is a ghost, may go then too. Now and then the caller drops what has gathered.
   void retire_version(Lsn commit, Txn::Written written);
-  /// The same for a deleted row that somebody has met and that has no entry. Nothing when others are at it, or many
-  /// such notes wait already: who meets it next says so again.
-  void note_ghost(ObjectId table, Tid tid) noexcept;
+  /// The same for a deleted row or entry that somebody has met and that the version table does not have. Nothing when
+  /// others are at it, or many such notes wait already: who meets it next says so again.
+  void note_ghost(ObjectId object, Bytes key) noexcept;
   /// Drops version entries that nobody needs any more. [no latch held]
   void drop_versions();
   /// For a change that found the version table full for the (tried + 1)-th time: waits a moment for room. kTooLarge
@@ -146,7 +153,8 @@ class TxnManager {
   };
   mutable std::mutex left_mutex_;
   std::vector<Left> left_;
-  std::vector<Txn::Written> ghosts_;  ///< their entries are gone, their slots not yet
+  /// Their entries are gone, their slots not yet. A list, to go from hand to hand without memory.
+  std::list<Txn::Written> ghosts_;
   std::atomic<std::size_t> left_count_{0};
 };
 

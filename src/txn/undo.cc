@@ -14,8 +14,22 @@ namespace vaultgres {
 
 namespace {
 
-/// One try under the leaf's latch; false: room had to be made first.
-Result<bool> try_undo(const Engine& engine, Txn& txn, const Tree& tree, const RecordView& record) {
+/// The notes that a transaction made for the collector died with its process: one for keys of one leaf in a row will
+/// do.
+void note_ghost_leaf(Txn& txn, const Tree& tree, const NodeView& leaf, Bytes key) {
+  std::vector<Txn::Written>& written = txn.written();
+  const auto is_noted = [&](const Txn::Written& note) {
+    return note.object == tree.object() && note.key >= as_text(leaf.low_fence()) &&
+           (!leaf.has_high_fence() || note.key < as_text(leaf.high_fence()));
+  };
+  if (written.empty() || !is_noted(written.back())) {
+    written.push_back({tree.object(), std::string(as_text(key)), true});
+  }
+}
+
+/// Undoes the change of an entry in its leaf. What this needs is there: an erased entry is a ghost with key and value,
+/// and the room of one that was updated is kept (txn/ghosts.h). So undo takes no page and nothing from others.
+Status undo_entry(const Engine& engine, Txn& txn, const Tree& tree, const RecordView& record) {
   const RecordUndo undo = *record.undo();
   VG_ASSIGN(ExclusiveGuard leaf, tree.write_leaf(undo.key));
   const NodeView view(leaf.page());
@@ -26,29 +40,40 @@ Result<bool> try_undo(const Engine& engine, Txn& txn, const Tree& tree, const Re
   PayloadBuffer payload;
   if (undo.op == UndoOp::kEraseInserted) {
     if (position.exact) {
+      if (!txn.keeps_log_space()) note_ghost_leaf(txn, tree, view, undo.key);
       encode_node_set_ghost(payload, position.slot, true);
       mini.add(leaf, PageOp::kNodeSetGhost, payload.bytes());
     }
   } else {
     const auto flags = std::to_integer<std::uint8_t>(undo.value[0]);
     const Bytes value = undo.value.subspan(1);
-    const bool room = position.exact ? view.has_room_to_replace(position.slot, value.size())
+    const bool room = position.exact ? view.has_room_to_replace(position.slot, value.size(), OldRoom::kKept)
                                      : view.has_room(undo.key.size(), value.size());
     if (!room) {
-      leaf.release();
-      VG_TRY(tree.make_room(undo.key, value.size()));
-      return false;
+      return Error(ErrorCode::kCorruption, "page " + std::to_string(raw(leaf.id())) + " of object " +
+                                               std::to_string(raw(tree.object())) +
+                                               ": a transaction that is undone has changed an entry, but there is no "
+                                               "room for what was there before");
     }
     if (position.exact) {
-      encode_node_replace(payload, position.slot, flags, value);
+      encode_node_replace(payload, position.slot, flags, value, OldRoom::kKept);
       mini.add(leaf, PageOp::kNodeReplace, payload.bytes());
     } else {
       encode_node_insert(payload, position.slot, flags, undo.key, value);
       mini.add(leaf, PageOp::kNodeInsert, payload.bytes());
     }
   }
-  mini.commit([&](const Log::Appended& appended) { txn.logged(appended.address); });
-  return true;
+  mini.commit([&](const Log::Appended& appended) { txn.compensated(appended); });
+  return {};
+}
+
+/// Whether a leaf can hold what the record wants back.
+bool possible(const RecordUndo& undo) {
+  if (undo.key.size() > kKeyBytesMax) return false;
+  if (undo.op == UndoOp::kEraseInserted) return true;
+  if (undo.value.empty() || undo.value.size() - 1 > inline_value_max(undo.key.size())) return false;
+  const auto flags = std::to_integer<std::uint8_t>(undo.value[0]);
+  return flags == 0 || (flags == kSlotOverflow && undo.value.size() - 1 == sizeof(OverflowRef));
 }
 
 Error unknown_object(const RecordView& record) {
@@ -70,22 +95,18 @@ Result<Lsn> undo_record(const Engine& engine, Txn& txn, Bytes bytes) {
     VG_TRY(undo_row(engine, txn, *heap, record));
     return record.prev();
   }
-  if (undo.key.size() > kKeyBytesMax ||
-      (undo.op == UndoOp::kRestoreValue &&
-       (undo.value.empty() || undo.value.size() > inline_value_max(undo.key.size()) + 1))) {
+  if (!possible(undo)) {
     return Error(ErrorCode::kCorruption, "a log record of transaction " + std::to_string(raw(record.txn())) +
                                              " says something impossible about how to undo it");
   }
   const std::optional<Tree> tree = engine.find_tree(undo.object);
   if (!tree) return unknown_object(record);
-  for (;;) {
-    LogSpace log_space(engine.log);
-    if (!txn.keeps_log_space()) {  // a loser of a crash
-      VG_TRY(log_space.reserve(Tree::log_bytes_of_change(undo.key.size(), undo.value.size())));
-    }
-    VG_ASSIGN(const bool done, try_undo(engine, txn, *tree, record));
-    if (done) return record.prev();
+  LogSpace log_space(engine.log);
+  if (!txn.keeps_log_space()) {  // a loser of a crash
+    VG_TRY(log_space.reserve(Tree::log_bytes_of_change(undo.key.size(), undo.value.size())));
   }
+  VG_TRY(undo_entry(engine, txn, *tree, record));
+  return record.prev();
 }
 
 }  // namespace vaultgres

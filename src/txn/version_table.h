@@ -84,7 +84,7 @@ class VersionTable {
     Found found = Found::kPage;
     KeyState state;
   };
-  /// `self`: the reader's own transaction, or kNoTxn. Without memory for the copy: kTooOld. Never throws.
+  /// `self`: the reader's own transaction, or kNoTxn. Throws std::bad_alloc when there is no memory for the copy.
   LookupResult find(ObjectId object, Bytes key, Lsn snapshot, TxnId self) const;
 
   struct Peek {

@@ -17,6 +17,8 @@ namespace vaultgres {
 
 /// No log gets this far: what claims to lie beyond is damage, and sums below cannot overflow.
 inline constexpr std::uint64_t kLogPositionMax = std::uint64_t{1} << 62;
+/// The same of the numbers of its epochs.
+inline constexpr std::uint64_t kEpochNumberMax = std::uint64_t{1} << 62;
 
 constexpr std::uint64_t block_start(std::uint64_t position) noexcept {
   return position - position % kLogBlockBytes;
@@ -47,7 +49,7 @@ class BlockSeal {
  public:
   BlockSeal(const DatabaseId& database, std::uint64_t epoch, std::uint64_t salt) noexcept;
 
-  /// Completes the header: everything but `first_record`, which must stand there.
+  /// Completes the header: everything but `first_record` and `time`, which must stand there.
   void seal(MutableBytes block, std::uint64_t position, std::size_t used, std::uint64_t durable) const noexcept;
   /// Null when `block` is the block of this position; else what is wrong with it.
   const char* fault(Bytes block, std::uint64_t position) const noexcept;

@@ -40,11 +40,11 @@ struct LogEpoch {
 class Log {
  public:
   /// Starts appending at `epoch.first` (empty so far). `directory` exists. Removes the segment files that hold nothing
-  /// of the old log from `keep_from` to `keep_to` (kNoLsn: to the epoch's start). Starts the flusher thread.
+  /// of the old log from `keep_from` to `keep_to` (kNoLsn: to the epoch's start). Starts its threads.
   static Result<std::unique_ptr<Log>> open(FileSystem& files, std::string directory, const DatabaseId& database,
                                            const LogEpoch& epoch, Lsn keep_from, const LogOptions& options,
                                            Poison& poison, Lsn keep_to = kNoLsn);
-  ~Log();  ///< joins the flusher; does not flush
+  ~Log();  ///< joins its threads; does not flush
 
   /// Position at which the next record could start at the earliest. Monotone.
   Lsn end() const noexcept;
@@ -65,6 +65,9 @@ class Log {
 
   /// Waits until durable() >= lsn, flushing itself when nobody does. The caller holds no latch.
   Status flush(Lsn lsn);
+  /// Flushes everything appended so far, for who has reserved no block for the padding of a flush: kNoSpace when the
+  /// log has room for those only who have. The caller holds no latch.
+  Status flush_all();
   /// Asks the flusher thread to flush soon; returns at once.
   void request_flush() noexcept;
 
@@ -73,6 +76,8 @@ class Log {
   /// holds no latch.
   Status reserve(std::uint64_t bytes);
   void unreserve(std::uint64_t bytes) noexcept;
+  /// What is reserved now.
+  std::uint64_t reserved() const noexcept;
   /// From now on there is a segment besides the one in use, so that on a full disk recycle() is enough for reserve() to
   /// succeed again. Asked before other files take disk space; kNoSpace: then they must not. The caller holds no latch.
   Status prepare_spare();

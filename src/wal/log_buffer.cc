@@ -120,11 +120,13 @@ void LogBuffer::wait_until_filled(std::uint64_t position) noexcept {
   publish_filled();
 }
 
-void LogBuffer::seal(std::uint64_t from, std::uint64_t end, const BlockSeal& seal, std::uint64_t durable) noexcept {
+void LogBuffer::seal(std::uint64_t from, std::uint64_t end, const BlockSeal& seal, std::uint64_t durable,
+                     std::uint64_t time) noexcept {
   for (std::uint64_t block = from; block < end; block += kLogBlockBytes) {
     const MutableBytes bytes{at(block), kLogBlockBytes};
     const std::size_t used_to = std::min<std::uint64_t>(end - block, kLogBlockBytes);
     std::fill(bytes.begin() + static_cast<std::ptrdiff_t>(used_to), bytes.end(), std::byte{0});
+    reinterpret_cast<LogBlockHeader*>(bytes.data())->time.set(time);
     seal.seal(bytes, block, used_to - sizeof(LogBlockHeader), durable);
   }
 }

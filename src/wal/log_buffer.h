@@ -42,8 +42,9 @@ class LogBuffer {
 
   /// Waits until every record below `position` is filled: for copies that are under way.
   void wait_until_filled(std::uint64_t position) noexcept;
-  /// Headers, checksums and padding of the blocks in [from, end); the last one ends at `end`.
-  void seal(std::uint64_t from, std::uint64_t end, const BlockSeal& seal, std::uint64_t durable) noexcept;
+  /// Headers, checksums and padding of the blocks in [from, end); the last one ends at `end`. `time`: of their flush.
+  void seal(std::uint64_t from, std::uint64_t end, const BlockSeal& seal, std::uint64_t durable,
+            std::uint64_t time) noexcept;
   /// The bytes at `from`, up to `to` or the end of the ring's memory.
   Bytes contiguous(std::uint64_t from, std::uint64_t to) const noexcept;
 

@@ -29,14 +29,15 @@ struct LogRecord {
   Lsn address{0};
   Lsn lsn{0};
   std::uint64_t epoch = 0;
-  Bytes bytes;  ///< the whole record; valid until the next call of next() or read_at()
+  std::uint64_t time = 0;  ///< of the flush that wrote its end; microseconds since 1970
+  Bytes bytes;             ///< the whole record; valid until the next call of next() or read_at()
 };
 
 /// One thread at a time.
 class LogReader {
  public:
   /// `epochs`: oldest first; only the last may be without an end. Reading begins with the first record at or
-  /// after `start`. A hole below `known_durable` (the superblock's and the pages' LSNs) is damage.
+  /// after `start`. A hole below `known_durable` (the superblock's claim, a backup's end) is damage.
   static Result<LogReader> open(FileSystem& files, std::string directory, const DatabaseId& database,
                                 std::size_t segment_bytes, std::vector<EpochSpan> epochs, Lsn start, Lsn known_durable);
 
@@ -55,8 +56,10 @@ class LogReader {
   Lsn durable_seen() const noexcept { return Lsn{durable_seen_}; }
   /// The highest number of a segment file that was there at open; nothing: there was none.
   std::optional<std::uint64_t> highest_segment() const noexcept;
-  /// Where the next epoch may begin: a segment above all files, the tail, and the start of every epoch.
-  Lsn next_epoch_first() const noexcept;
+  /// Where the next epoch may begin: a segment above all files, the tail, the start of every epoch, and `written`.
+  Lsn next_epoch_first(Lsn written = Lsn{0}) const noexcept;
+  /// For who knows more than the log does of how far it was durable.
+  Error damaged_tail(const std::string& why) const { return damaged(last_block_end_, why); }
 
   /// Writes every accepted block at or above `from` again, the same bytes, and syncs files and directory.
   /// Only when next() has returned nothing.
@@ -100,6 +103,7 @@ class LogReader {
   static constexpr std::uint64_t kNone = UINT64_MAX;
   std::uint64_t checked_ = kNone;     // a block of this epoch that was found good …
   std::uint64_t checked_load_ = 0;    // … in this load of reader_
+  std::uint64_t checked_time_ = 0;    // … and its time
   std::uint64_t hole_ = kNone;        // the block that was not
   const char* hole_fault_ = nullptr;  // and why
 

@@ -25,30 +25,31 @@ bool take_bytes(Bytes* rest, std::size_t count, Bytes* taken) noexcept {
   return true;
 }
 
+enum class Owner : std::uint8_t { kNone, kMaybe, kOne };
 struct KindRules {
   bool pages;
   bool undo;
-  bool txn;  // may belong to a transaction
+  Owner txn;  // the transaction that it belongs to
 };
 
 std::optional<KindRules> rules_of(RecordKind kind) noexcept {
   switch (kind) {
     case RecordKind::kEpoch:
-      return KindRules{.pages = false, .undo = false, .txn = false};
+      return KindRules{.pages = false, .undo = false, .txn = Owner::kNone};
     case RecordKind::kSystem:
-      return KindRules{.pages = true, .undo = false, .txn = true};
+      return KindRules{.pages = true, .undo = false, .txn = Owner::kMaybe};
     case RecordKind::kUpdate:
-      return KindRules{.pages = true, .undo = true, .txn = true};
+      return KindRules{.pages = true, .undo = true, .txn = Owner::kOne};
     case RecordKind::kCompensation:
-      return KindRules{.pages = true, .undo = false, .txn = true};
+      return KindRules{.pages = true, .undo = false, .txn = Owner::kOne};
     case RecordKind::kCommit:
-      return KindRules{.pages = false, .undo = false, .txn = true};
+      return KindRules{.pages = false, .undo = false, .txn = Owner::kOne};
     case RecordKind::kRollbackEnd:
-      return KindRules{.pages = false, .undo = false, .txn = true};
+      return KindRules{.pages = false, .undo = false, .txn = Owner::kOne};
     case RecordKind::kCheckpoint:
-      return KindRules{.pages = false, .undo = false, .txn = false};
+      return KindRules{.pages = false, .undo = false, .txn = Owner::kNone};
     case RecordKind::kSingle:
-      return KindRules{.pages = true, .undo = false, .txn = true};
+      return KindRules{.pages = true, .undo = false, .txn = Owner::kMaybe};
   }
   return std::nullopt;
 }
@@ -68,7 +69,10 @@ const char* RecordView::parse_parts() noexcept {
   if (!rules) return "its kind is unknown";
   if (page_count() != 0 && !rules->pages) return "its kind changes no pages, but it does";
   if (header().undo.get() > (rules->undo ? 1 : 0)) return "it has an undo part that its kind cannot have";
-  if (!rules->txn && (txn() != kNoTxn || prev() != kNoLsn)) return "its kind belongs to no transaction, but it does";
+  if (rules->txn == Owner::kNone && (txn() != kNoTxn || prev() != kNoLsn)) {
+    return "its kind belongs to no transaction, but it does";
+  }
+  if (rules->txn == Owner::kOne && txn() == kNoTxn) return "its kind belongs to a transaction, but it does not";
 
   Bytes rest = record_.subspan(sizeof(RecordHeader));
   if (kind() == RecordKind::kCompensation) {
@@ -157,12 +161,14 @@ std::vector<std::byte> RecordBuilder::rollback_end(TxnId txn, Lsn prev) {
   return make_record(RecordKind::kRollbackEnd, txn, prev, 0);
 }
 
-std::vector<std::byte> RecordBuilder::epoch(std::uint64_t number, std::uint64_t previous_number, Lsn previous_end) {
+std::vector<std::byte> RecordBuilder::epoch(std::uint64_t number, std::uint64_t previous_number, Lsn previous_end,
+                                            std::uint64_t previous_salt) {
   std::vector<std::byte> record = make_record(RecordKind::kEpoch, kNoTxn, kNoLsn, sizeof(EpochBody));
   auto& body = *reinterpret_cast<EpochBody*>(record.data() + sizeof(RecordHeader));
   body.number.set(number);
   body.previous_number.set(previous_number);
   body.previous_end.set(raw(previous_end));
+  body.previous_salt.set(previous_salt);
   return record;
 }
 

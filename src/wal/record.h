@@ -105,7 +105,8 @@ class RecordBuilder {
  public:
   static std::vector<std::byte> commit(TxnId txn, Lsn prev);
   static std::vector<std::byte> rollback_end(TxnId txn, Lsn prev);
-  static std::vector<std::byte> epoch(std::uint64_t number, std::uint64_t previous_number, Lsn previous_end);
+  static std::vector<std::byte> epoch(std::uint64_t number, std::uint64_t previous_number, Lsn previous_end,
+                                      std::uint64_t previous_salt);
   static constexpr std::size_t kCheckpointTxnsMax =
       (kRecordBytesMax - sizeof(RecordHeader) - sizeof(CheckpointBody)) / sizeof(CheckpointTxn);
   /// At most kCheckpointTxnsMax open transactions.

@@ -63,7 +63,7 @@ class SegmentFiles {
   Status prepare_next();
   Result<FilePointer> reuse(std::uint64_t number);
   Result<FilePointer> create(std::uint64_t number);
-  Status fill_with_zeros(File& file);
+  Status fill(File& file, Bytes zeros);
   bool give_back_last(FunctionRef<bool()> enough_without, std::size_t waiting);
   FilePointer find(std::uint64_t number);
   /// A failure that is not a lack of space makes the state of the disk unknown.
