@@ -15,12 +15,6 @@
 namespace vaultgres {
 namespace {
 
-std::string number_key(std::uint64_t number) {
-  std::string key(8, '\0');
-  store_big(key.data(), number);
-  return key;
-}
-
 /// Keys of a tree, in order, each with a value of 12 bytes.
 class Counted {
  public:
@@ -229,16 +223,7 @@ TEST(Estimate, BesideWriters) {
         for (std::uint64_t i = 1; i <= 200; ++i) space.insert(tree, number_key(place + 2 * i + t), "of 12 bytes!");
         for (std::uint64_t i = 1; i <= 200; ++i) {
           const std::string key = number_key(place + 2 * i + t);
-          {
-            LogSpace log_space(*space.log);
-            must(log_space.reserve(log_bytes_for(1024)));
-            ExclusiveGuard leaf = must(tree.write_leaf(as_bytes(key)));
-            MiniTxn mini(*space.pool, *space.log, RecordKind::kSystem);
-            PayloadBuffer payload;
-            encode_node_remove(payload, NodeView(leaf.page()).lower_bound(as_bytes(key)).slot);
-            mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
-            mini.commit();
-          }
+          space.remove(tree, key);
           if (i % 20 == 0) must(tree.merge_at(as_bytes(key)));
         }
       }

@@ -1,19 +1,27 @@
+#include "btree/node_layout.h"
 #include "btree/node_model.h"
 
 namespace vaultgres {
 namespace {
 
+/// How long a value the slot's cell keeps room for.
+std::optional<std::size_t> kept_bytes_of(const NodeView& view, unsigned slot) {
+  if (!view.keeps_room(slot)) return std::nullopt;
+  return node::cell_of(view.page().data(), node::Layout::load(view.page().data()), slot).value_bytes_max();
+}
+
 /// What a page holds, in order.
 ModelMap content_of(const NodeView& view) {
   ModelMap content;
   for (unsigned slot = 0; slot < view.count(); ++slot) {
-    content[key_of(view, slot)] = {std::string(as_text(view.value(slot))), view.flags(slot)};
+    content[key_of(view, slot)] = {std::string(as_text(view.value(slot))), view.flags(slot), kept_bytes_of(view, slot)};
   }
   return content;
 }
 bool same(const ModelMap& a, const ModelMap& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
-    return x.first == y.first && x.second.value == y.second.value && x.second.flags == y.second.flags;
+    return x.first == y.first && x.second.value == y.second.value && x.second.flags == y.second.flags &&
+           x.second.kept_bytes == y.second.kept_bytes;
   });
 }
 
@@ -35,8 +43,8 @@ bool check_split(NodeModel& model, const std::string& key, std::size_t value_byt
     EXPECT_EQ(separator, right_key);
   }
 
-  HeapPage left;
-  HeapPage right;
+  NodePage left;
+  NodePage right;
   build_right_half(right.bytes(), node, point);
   build_left_half(left.bytes(), node, point, PageId{123});
   EXPECT_EQ(text_of(verify_node(right.bytes())), "ok");
@@ -51,7 +59,7 @@ bool check_split(NodeModel& model, const std::string& key, std::size_t value_byt
   EXPECT_TRUE(same(both, all));
 
   // Merged again it is the node it was, as far as it fits.
-  HeapPage merged;
+  NodePage merged;
   if (build_merged(merged.bytes(), left.view(), right.view())) {
     EXPECT_EQ(text_of(verify_node(merged.bytes())), "ok");
     EXPECT_TRUE(same(content_of(merged.view()), all));
@@ -62,7 +70,7 @@ bool check_split(NodeModel& model, const std::string& key, std::size_t value_byt
     ADD_FAILURE() << "what was one node does not fit into one";
   }
   // The left half in place, by the log, is the left half as a new page.
-  const HeapPage left_as_built(left);
+  const NodePage left_as_built(left);
   model.truncate(point.slot, separator, PageId{123});
   EXPECT_TRUE(same(content_of(model.view()), content_of(left_as_built.view())));
   EXPECT_EQ(text_of(verify_node(model.view().page())), "ok");
@@ -86,6 +94,7 @@ TEST(NodeBuild, SplitsOfAnyLeaf) {
     const std::size_t value_max = random.one_in(2) ? 16 : kEntryBytesMax;
     const bool fixed = random.one_in(2);
     const bool extremes = random.one_in(3);
+    const bool kept = random.one_in(3);
     const unsigned order = static_cast<unsigned>(random.uniform(3));
     std::string key;
     std::string value;
@@ -102,6 +111,10 @@ TEST(NodeBuild, SplitsOfAnyLeaf) {
       if (!model.insert(key, value)) break;
       if (random.one_in(5)) model.set_ghost(key, true);
       if (random.one_in(5)) model.mark_history(key, true);
+      if (kept && random.one_in(3)) {
+        const std::size_t other = random.uniform(inline_value_max(key.size()) + 1);
+        model.replace(key, random.bytes(other), 0, OldRoom::kKept);  // if there is room
+      }
     }
     ASSERT_GE(model.view().count(), 4u);
     const bool room = check_split(model, key, value.size());
@@ -240,7 +253,7 @@ TEST(NodeBuild, MergeCountsUnderTheShorterPrefix) {
     store_big(tail.data(), i);
     if (!left.insert(a + tail, "v")) break;
     if (!right.insert(b + tail, "v")) break;
-    HeapPage out;
+    NodePage out;
     const bool merged = build_merged(out.bytes(), left.view(), right.view());
     ASSERT_FALSE(merged && refused_once);
     merged_once |= merged;
@@ -260,7 +273,7 @@ TEST(NodeBuild, AppendUntilFull) {
   for (std::uint64_t round = 0; round < scaled(50); ++round) {
     TestRandom random(900 + round);
     const bool fixed = random.one_in(2);
-    HeapPage page;
+    NodePage page;
     build_node(page.bytes(), ObjectId{3}, 0, round % 2 == 0, NodeFences{}, kNoPage);
     ModelMap expected;
     for (std::uint32_t number = 0;; ++number) {
@@ -281,7 +294,7 @@ TEST(NodeBuild, AppendUntilFull) {
 
 // Goal: a new root leads below the separator to the left child and from it on to the right one.
 TEST(NodeBuild, NewRoot) {
-  HeapPage page;
+  NodePage page;
   build_new_root(page.bytes(), ObjectId{9}, 4, PageId{11}, as_bytes("middle"), PageId{22});
   ASSERT_EQ(text_of(verify_node(page.bytes())), "ok");
   const NodeView root = page.view();

@@ -61,7 +61,7 @@ void change_once(NodeModel& model, const Shape& shape, TestRandom& random, bool 
     const std::string key = random_key(random, shape);
     if (shape.has_fences && !model.view().covers(as_bytes(key))) return;
     if (model.entries().count(key) != 0) {
-      model.replace(key, random_value(random, shape), flags);
+      model.replace(key, random_value(random, shape), flags, random.one_in(3) ? OldRoom::kKept : OldRoom::kGivenUp);
     } else {
       model.insert(key, random_value(random, shape), flags);
     }
@@ -73,13 +73,14 @@ void change_once(NodeModel& model, const Shape& shape, TestRandom& random, bool 
     model.replace(
         some_key(),
         odd ? random.bytes(random.uniform(30) % (inline_value_max(kKeyBytesMax) + 1)) : random_value(random, shape),
-        flags);
+        flags, random.one_in(3) ? OldRoom::kGivenUp : OldRoom::kKept);
   } else if (dice < 92) {
     model.set_ghost(some_key(), !random.one_in(3));
   } else if (dice < 98) {
     model.mark_history(some_key(), random.one_in(2));
   } else {
-    model.purge_ghosts();
+    const bool all = random.one_in(2);
+    model.purge([&](const std::string&) { return all || random.one_in(3); });
   }
 }
 
@@ -310,7 +311,7 @@ TEST(NodeChange, GhostsLiveAndGo) {
   ASSERT_TRUE(model.replace("b", "new and longer"));
   EXPECT_EQ(model.view().flags(1), kSlotHistory);
   model.check(random);
-  model.purge_ghosts();
+  model.purge([](const std::string&) { return true; });
   EXPECT_EQ(model.view().count(), 3u);
   model.check(random);
 }

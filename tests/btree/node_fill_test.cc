@@ -10,7 +10,7 @@ namespace {
 using Entries = std::vector<std::pair<std::string, std::string>>;
 
 /// Do they all fit into a leaf between these fences? `page` gets those that do.
-bool fit(HeapPage& page, const Entries& entries, const std::string& low, const std::string& high) {
+bool fit(NodePage& page, const Entries& entries, const std::string& low, const std::string& high) {
   build_node(page.bytes(), ObjectId{7}, 0, false, {as_bytes(low), as_bytes(high), true}, PageId{9});
   return std::all_of(entries.begin(), entries.end(), [&](const auto& entry) {
     return append_entry(page.bytes(), 0, as_bytes(entry.first), as_bytes(entry.second));
@@ -44,7 +44,7 @@ TEST(NodeFill, SaysWhatFits) {
         const std::size_t bytes = fill.bytes(low.size() + key.size());
         const bool near = bytes + 2 * kEntryBytesMax > NodeView::capacity_bytes();
         if (near || random.one_in(20)) {
-          HeapPage page;
+          NodePage page;
           const bool all = fit(page, entries, low, key);
           ASSERT_EQ(all, bytes <= NodeView::capacity_bytes()) << "round " << round << ", " << entries.size();
           if (!all) {

@@ -10,6 +10,10 @@ bool within(Bytes part, Bytes page) {
   return part.empty() || (part.data() >= page.data() && part.data() + part.size() <= page.data() + page.size());
 }
 
+OldRoom some_old_room(TestRandom& random) {
+  return random.one_in(2) ? OldRoom::kKept : OldRoom::kGivenUp;
+}
+
 /// Calls everything that a view offers and bounds what it says.
 void look_at_everything(const NodeView& view, TestRandom& random) {
   static_cast<void>(view.plausible());
@@ -27,7 +31,8 @@ void look_at_everything(const NodeView& view, TestRandom& random) {
     ASSERT_TRUE(within(view.value(slot), view.page()));
     static_cast<void>(view.flags(slot));
     static_cast<void>(view.child(slot));
-    static_cast<void>(view.has_room_to_replace(slot, random.uniform(kPageBytes)));
+    static_cast<void>(view.has_room_to_replace(slot, random.uniform(kPageBytes), some_old_room(random)));
+    static_cast<void>(view.keeps_room(slot));
     static_cast<void>(view.has_room(random.uniform(2 * kKeyBytesMax), random.uniform(kPageBytes)));
     const std::string wanted = random.bytes(random.uniform(random.one_in(2) ? 12 : kKeyBytesMax + 1));
     static_cast<void>(view.covers(as_bytes(wanted)));
@@ -47,7 +52,7 @@ void look_at_everything(const NodeView& view, TestRandom& random) {
 }
 
 /// A sound node of random form, more or less full.
-HeapPage random_node(TestRandom& random) {
+NodePage random_node(TestRandom& random) {
   const auto level = static_cast<unsigned>(random.one_in(3) ? random.between(1, 3) : 0);
   const bool has_fences = random.one_in(2);
   const std::string low = has_fences ? random.bytes(random.uniform(10)) : "";
@@ -62,14 +67,17 @@ HeapPage random_node(TestRandom& random) {
     const std::string value =
         level > 0 ? child_value(static_cast<std::uint32_t>(i)) : random.bytes(fixed ? 9 : random.uniform(20));
     if (!model.insert(key, value, level > 0 ? 0 : random.one_in(6) ? kSlotGhost : 0)) break;
+    if (level == 0 && !fixed && random.one_in(4)) {
+      model.replace(key, random.bytes(random.uniform(20)), 0, some_old_room(random));
+    }
   }
-  HeapPage page;
+  NodePage page;
   std::memcpy(page.bytes().data(), model.view().page().data(), kPageBytes);
   return page;
 }
 
 /// Changes a few bytes, mostly where they hurt.
-void mutate(HeapPage& page, TestRandom& random) {
+void mutate(NodePage& page, TestRandom& random) {
   for (std::uint64_t i = random.between(1, 6); i > 0; --i) {
     const std::uint64_t where = random.uniform(4);
     std::size_t at = random.uniform(kPageBytes);
@@ -84,7 +92,7 @@ void mutate(HeapPage& page, TestRandom& random) {
   }
 }
 
-void apply_anything(HeapPage& page, TestRandom& random) {
+void apply_anything(NodePage& page, TestRandom& random) {
   const PageOp ops[] = {PageOp::kNodeInsert,   PageOp::kNodeRemove,   PageOp::kNodeReplace,
                         PageOp::kNodeSetGhost, PageOp::kNodeTruncate, PageOp::kNodePurge};
   const PageOp op = ops[random.uniform(6)];
@@ -103,7 +111,8 @@ void apply_anything(HeapPage& page, TestRandom& random) {
       encode_node_remove(payload, slot);
       break;
     case PageOp::kNodeReplace:
-      encode_node_replace(payload, slot, static_cast<std::uint8_t>(random.uniform(8)), as_bytes(value));
+      encode_node_replace(payload, slot, static_cast<std::uint8_t>(random.uniform(8)), as_bytes(value),
+                          some_old_room(random));
       break;
     case PageOp::kNodeSetGhost:
       encode_node_set_ghost(payload, slot, random.one_in(2));
@@ -114,7 +123,10 @@ void apply_anything(HeapPage& page, TestRandom& random) {
     default: {
       std::vector<std::uint16_t> slots;
       for (unsigned i = 0; i < page.view().count(); ++i) {
-        if (random.one_in(5)) slots.push_back(static_cast<std::uint16_t>(random.one_in(50) ? random.next() : i));
+        const unsigned room_only = random.one_in(2) ? kPurgeRoomOnly : 0;
+        if (random.one_in(5)) {
+          slots.push_back(static_cast<std::uint16_t>(random.one_in(50) ? random.next() : i | room_only));
+        }
       }
       if (slots.size() > kPageBytes / 4) slots.resize(kPageBytes / 4);
       encode_node_purge(payload, slots);
@@ -133,12 +145,23 @@ void apply_anything(HeapPage& page, TestRandom& random) {
   if (random.one_in(4)) set_history(page.bytes(), slot, random.one_in(2));
 }
 
+TEST(NodeHostile, AGhostThatIsNeitherOnNorOff) {
+  NodeModel model(0, "", "", false);
+  ASSERT_TRUE(model.insert("k", "v"));
+  PayloadBuffer payload;
+  encode_node_set_ghost(payload, 0, true);
+  std::string bytes(as_text(payload.bytes()));
+  bytes.back() = 2;
+  const Status done = apply(model.bytes(), PageOp::kNodeSetGhost, as_bytes(bytes));
+  EXPECT_NE(text_of(done).find("neither on nor off"), std::string::npos) << text_of(done);
+}
+
 // Goal: a view of a damaged page, verify_node and every operation stay within the page, whatever is on it,
 // and errors are kCorruption. Method: sound nodes with bytes changed; operations with fields changed.
 TEST(NodeHostile, DamagedPages) {
   for (std::uint64_t round = 0; round < scaled(1500); ++round) {
     TestRandom random(round);
-    HeapPage page = random_node(random);
+    NodePage page = random_node(random);
     for (int i = 0; i < 6; ++i) {
       mutate(page, random);
       ASSERT_NO_FATAL_FAILURE(look_at_everything(page.view(), random));
@@ -155,7 +178,7 @@ TEST(NodeHostile, DamagedPages) {
 TEST(NodeHostile, Noise) {
   for (std::uint64_t round = 0; round < scaled(600); ++round) {
     TestRandom random(5000 + round);
-    HeapPage page;
+    NodePage page;
     for (std::byte& byte : page.bytes()) byte = static_cast<std::byte>(random.next());
     page.bytes()[20] = static_cast<std::byte>(random.one_in(2) ? PageType::kLeaf : PageType::kInternal);
     if (random.one_in(2)) page.bytes()[24] = std::byte{0};
@@ -171,8 +194,8 @@ TEST(NodeHostile, Noise) {
 TEST(NodeHostile, RefusedOperationsLeaveASoundPage) {
   for (std::uint64_t round = 0; round < scaled(1500); ++round) {
     TestRandom random(9000 + round);
-    HeapPage page = random_node(random);
-    const HeapPage before(page);
+    NodePage page = random_node(random);
+    const NodePage before(page);
     std::string noise = random.bytes(random.uniform(64));
     const PageOp ops[] = {PageOp::kNodeInsert, PageOp::kNodeReplace, PageOp::kNodeTruncate, PageOp::kNodePurge};
     if (apply(page.bytes(), ops[random.uniform(4)], as_bytes(noise))) continue;
@@ -188,7 +211,7 @@ TEST(NodeHostile, VerifyFindsEachDamage) {
       ASSERT_TRUE(model.insert(std::string("a") + c + "1234567", std::string(fixed || c != 'd' ? 8 : 5, 'v')));
     }
     ASSERT_EQ(is_fixed(model.view()), fixed);
-    HeapPage sound;
+    NodePage sound;
     std::memcpy(sound.bytes().data(), model.view().page().data(), kPageBytes);
     ASSERT_EQ(text_of(verify_node(sound.bytes())), "ok");
     // Of a head the byte that counts most: others give another key that may be in order too.
@@ -216,13 +239,60 @@ TEST(NodeHostile, VerifyFindsEachDamage) {
                                  kPageBytes - 1,
                                  kPageBytes - 4};
     for (const std::size_t at : parts) {
-      HeapPage page(sound);
+      NodePage page(sound);
       page.bytes()[at] ^= std::byte{0x80};
       const Status status = verify_node(page.bytes());
       ASSERT_FALSE(status) << "a changed byte at " << at;
       EXPECT_EQ(status.error().code(), ErrorCode::kCorruption);
     }
   }
+}
+
+// Goal: verify_node finds what a kept cell says wrongly: room that does not count itself, that reaches into the next
+// cell, that is not zero, that takes more than any value, in an internal node. Method: one cell, changed.
+TEST(NodeHostile, VerifyFindsDamagedRoom) {
+  for (const std::size_t left : {19u, 18u, 2u}) {  // behind the value 1, 2, 18 bytes
+    NodeModel model(0, "", "", false);
+    ASSERT_TRUE(model.insert("a", std::string(20, 'v')));
+    ASSERT_TRUE(model.insert("b", std::string(20, 'v')));
+    ASSERT_TRUE(model.replace("a", std::string(left, 'v'), 0, OldRoom::kKept));
+    NodePage sound;
+    std::memcpy(sound.bytes().data(), model.view().page().data(), kPageBytes);
+    ASSERT_EQ(text_of(verify_node(sound.bytes())), "ok");
+    const std::size_t surplus = 20 - left;
+    const auto at = static_cast<std::size_t>(model.view().value(0).data() - model.view().page().data()) + left;
+    const auto expect_damage = [&](std::size_t byte, unsigned value) {
+      NodePage page(sound);
+      page.bytes()[byte] = static_cast<std::byte>(value);
+      const Status status = verify_node(page.bytes());
+      ASSERT_FALSE(status) << "byte " << byte << " is " << value;
+      EXPECT_EQ(status.error().code(), ErrorCode::kCorruption);
+    };
+    if (surplus == 1) {
+      expect_damage(at, 1);
+      continue;
+    }
+    for (const unsigned count :
+         {0u, 1u, static_cast<unsigned>(surplus) - 1, static_cast<unsigned>(surplus) + 1, 255u}) {
+      expect_damage(at, count);
+    }
+    expect_damage(at + 1, 0x7F);
+    if (surplus > 2) expect_damage(at + 2, 1);
+  }
+  NodeModel model(1, "", "", false);
+  ASSERT_TRUE(model.insert("", child_value(1)));
+  ASSERT_TRUE(model.insert("a", child_value(2)));
+  ASSERT_TRUE(model.insert("long key", child_value(3)));  // slotted
+  ASSERT_FALSE(is_fixed(model.view()));
+  NodePage page;
+  std::memcpy(page.bytes().data(), model.view().page().data(), kPageBytes);
+  PayloadBuffer payload;
+  encode_node_replace(payload, 1, 0, as_bytes(child_value(4)), OldRoom::kKept);
+  EXPECT_FALSE(apply(page.bytes(), PageOp::kNodeReplace, payload.bytes()));
+  ASSERT_EQ(text_of(verify_node(page.bytes())), "ok");
+  const auto value = static_cast<std::size_t>(model.view().value(1).data() - model.view().page().data());
+  page.bytes()[value - 1] |= static_cast<std::byte>(raw(CellRoom::kKeptNone) << (kCellRoomShift - 8));
+  EXPECT_FALSE(verify_node(page.bytes()));
 }
 
 }  // namespace

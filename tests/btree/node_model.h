@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,24 +17,13 @@
 #include "format/page_op.h"
 #include "support/random.h"
 #include "support/scale.h"
+#include "support/test_page.h"
 
 namespace vaultgres {
 
-/// A page on the heap of exactly kPageBytes, so that the address sanitizer sees the first byte beyond.
-class HeapPage {
+class NodePage : public TestPage {
  public:
-  HeapPage() : bytes_(std::make_unique<std::byte[]>(kPageBytes)) {}
-  HeapPage(const HeapPage& other) : HeapPage() { *this = other; }
-  HeapPage& operator=(const HeapPage& other) {
-    std::memcpy(bytes_.get(), other.bytes_.get(), kPageBytes);
-    return *this;
-  }
-  MutableBytes bytes() { return {bytes_.get(), kPageBytes}; }
-  Bytes bytes() const { return {bytes_.get(), kPageBytes}; }
   NodeView view() const { return NodeView(bytes()); }
-
- private:
-  std::unique_ptr<std::byte[]> bytes_;
 };
 
 inline const RedoTable& node_ops() {
@@ -53,10 +43,6 @@ inline bool is_fixed(const NodeView& view) {
   return (std::to_integer<unsigned>(view.page()[kPageHeaderBytes + 1]) & kNodeFixed) != 0;
 }
 
-inline std::string text_of(const Status& status) {
-  return status ? std::string("ok") : std::string(status.error().message());
-}
-
 inline std::string key_of(const NodeView& view, unsigned slot) {
   std::string key(kKeyBytesMax, '\0');
   key.resize(view.copy_key(slot, MutableBytes(reinterpret_cast<std::byte*>(key.data()), key.size())));
@@ -72,6 +58,7 @@ inline std::string child_value(std::uint32_t id) {
 struct ModelEntry {
   std::string value;
   std::uint8_t flags = 0;
+  std::optional<std::size_t> kept_bytes{};  // room that is kept, for a value of this length
 };
 using ModelMap = std::map<std::string, ModelEntry>;
 
@@ -102,15 +89,21 @@ class NodeModel {
     if (done) entries_[key] = {value, flags};
     return done;
   }
-  bool replace(const std::string& key, const std::string& value, std::uint8_t flags = 0) {
+  bool replace(const std::string& key, const std::string& value, std::uint8_t flags = 0,
+               OldRoom old_room = OldRoom::kGivenUp) {
     const unsigned slot = slot_of(key);
-    const bool room = view().has_room_to_replace(slot, value.size());
+    const bool room = view().has_room_to_replace(slot, value.size(), old_room);
     PayloadBuffer payload;
-    encode_node_replace(payload, slot, flags, as_bytes(value));
+    encode_node_replace(payload, slot, flags, as_bytes(value), old_room);
     const bool done = run(PageOp::kNodeReplace, payload);
     EXPECT_EQ(room, done) << "has_room_to_replace and apply disagree";
     if (done) {
       ModelEntry& entry = entries_[key];
+      if (old_room == OldRoom::kGivenUp) {
+        entry.kept_bytes.reset();
+      } else if (entry.kept_bytes || value.size() != entry.value.size()) {
+        entry.kept_bytes = std::max({entry.kept_bytes.value_or(0), entry.value.size(), value.size()});
+      }
       entry.value = value;
       entry.flags = static_cast<std::uint8_t>((entry.flags & kSlotHistory) | flags);
     }
@@ -135,11 +128,16 @@ class NodeModel {
     std::uint8_t& flags = entries_[key].flags;
     flags = static_cast<std::uint8_t>((flags & ~unsigned{kSlotHistory}) | (on ? unsigned{kSlotHistory} : 0u));
   }
-  void purge_ghosts() {
+  /// Ghosts go, and the room that `release(key)` chooses.
+  void purge(FunctionRef<bool(const std::string& key)> release) {
     std::vector<std::uint16_t> slots;
     std::uint16_t slot = 0;
     for (auto it = entries_.begin(); it != entries_.end(); ++slot) {
       if ((it->second.flags & kSlotGhost) == 0) {
+        if (it->second.kept_bytes && release(it->first)) {
+          slots.push_back(slot | kPurgeRoomOnly);
+          it->second.kept_bytes.reset();
+        }
         ++it;
         continue;
       }
@@ -176,6 +174,10 @@ class NodeModel {
       ASSERT_EQ(key_of(node, slot), key);
       ASSERT_EQ(as_text(node.value(slot)), entry.value);
       ASSERT_EQ(node.flags(slot), entry.flags);
+      ASSERT_EQ(node.keeps_room(slot), entry.kept_bytes.has_value());
+      if (entry.kept_bytes) {
+        ASSERT_TRUE(node.has_room_to_replace(slot, *entry.kept_bytes, OldRoom::kKept));
+      }
       const NodeView::Position position = node.lower_bound(as_bytes(key));
       ASSERT_EQ(position.slot, slot);
       ASSERT_TRUE(position.exact);
@@ -209,7 +211,7 @@ class NodeModel {
     }
   }
   void check_redone() const {
-    HeapPage mine(page_);
+    NodePage mine(page_);
     clear_history(mine.bytes());
     ASSERT_EQ(std::memcmp(std::as_const(mine).bytes().data(), redone_.bytes().data(), kPageBytes), 0)
         << "redo gives another page";
@@ -228,7 +230,7 @@ class NodeModel {
  private:
   /// Does and redoes. A refused operation must leave the page as it was.
   bool run(PageOp op, const PayloadBuffer& payload) {
-    const HeapPage before(page_);
+    const NodePage before(page_);
     const Status done = apply(page_.bytes(), op, payload.bytes());
     const Status redone = apply(redone_.bytes(), op, payload.bytes());
     EXPECT_EQ(done.has_value(), redone.has_value());
@@ -241,8 +243,8 @@ class NodeModel {
   std::string low_;
   std::string high_;
   bool has_high_;
-  HeapPage page_;
-  HeapPage redone_;  // the same operations, without history bits
+  NodePage page_;
+  NodePage redone_;  // the same operations, without history bits
   ModelMap entries_;
 };
 

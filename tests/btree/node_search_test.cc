@@ -23,7 +23,7 @@ std::vector<const HeadSearch*> implementations() {
 // Method: sorted heads with duplicates and the extreme values; hints from update_hints.
 TEST(NodeSearch, AllImplementationsAgreeWithLowerBound) {
   TestRandom random;
-  HeapPage page;
+  NodePage page;
   std::byte* bytes = page.bytes().data();
   for (unsigned count = 0; count <= node::kEntriesMax; count += count < 700 ? 1 : 37) {
     std::vector<std::uint32_t> heads(count);
@@ -50,7 +50,7 @@ TEST(NodeSearch, AllImplementationsAgreeWithLowerBound) {
 // Goal: on arbitrary bytes every implementation stays within the page and answers at most `count`.
 TEST(NodeSearch, ArbitraryBytesAreBounded) {
   TestRandom random(1);
-  HeapPage page;
+  NodePage page;
   for (std::uint64_t round = 0; round < scaled(2000); ++round) {
     for (std::byte& byte : page.bytes()) byte = static_cast<std::byte>(random.one_in(2) ? random.next() : 0xFF);
     const auto count = static_cast<unsigned>(random.uniform(node::kEntriesMax + 1));
@@ -63,7 +63,7 @@ TEST(NodeSearch, ArbitraryBytesAreBounded) {
 // Goal: hints kept up to date by single changes equal hints made from scratch.
 TEST(NodeSearch, HintsFollowChanges) {
   TestRandom random(2);
-  HeapPage page;
+  NodePage page;
   build_node(page.bytes(), ObjectId{1}, 0, true, NodeFences{}, kNoPage);
   NodeModel model(0, "", "", false);
   std::vector<std::string> keys;

@@ -6,12 +6,6 @@
 namespace vaultgres {
 namespace {
 
-std::string number_key(std::uint64_t number) {
-  std::string key(8, '\0');
-  store_big(key.data(), number);
-  return key;
-}
-
 /// The keys of one leaf from a position on, and where the next one begins.
 struct Step {
   std::vector<std::string> keys;
@@ -32,16 +26,7 @@ class TrailTest : public ::testing::Test {
   void erase(std::uint64_t number) {
     const std::string key = number_key(number);
     if (model_.erase(key) == 0) return;
-    {
-      LogSpace log_space(*space_.log);
-      must(log_space.reserve(Tree::log_bytes_of_change(key.size(), inline_value_max(kKeyBytesMax))));
-      ExclusiveGuard leaf = must(tree_.write_leaf(as_bytes(key)));
-      PayloadBuffer payload;
-      encode_node_remove(payload, NodeView(leaf.page()).lower_bound(as_bytes(key)).slot);
-      MiniTxn mini(*space_.pool, *space_.log, RecordKind::kSystem);
-      mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
-      mini.commit();
-    }
+    space_.remove(tree_, key);
     must(tree_.merge_at(as_bytes(key)));
   }
   void erase_between(const std::string& low, const std::string& high) {

@@ -9,58 +9,21 @@ namespace {
 
 class HostileTreeTest : public ::testing::Test {
  protected:
-  using Image = std::array<std::byte, kPageBytes>;
-
-  static std::string key(std::uint64_t number) {
-    std::string text(8, '\0');
-    store_big(text.data(), number);
-    return text;
-  }
   void SetUp() override {
-    for (std::uint64_t i = 1; i <= kKeys; ++i) space_.insert(tree_, key(i * 1000), value());
+    for (std::uint64_t i = 1; i <= kKeys; ++i) space_.insert(tree_, number_key(i * 1000), value());
     leaves_ = space_.content(tree_).leaves;
     ASSERT_GT(leaves_.size(), 6u);
     ASSERT_EQ(space_.content(tree_).root_level, 1u);
   }
   static std::string value() { return std::string(kPageBytes / 64, 'v'); }
 
-  Image image_of(PageId page) {
-    Image image;
-    const SharedGuard guard = must(space_.pool->shared(page, Hint::kNormal));
-    std::copy(guard.page().begin(), guard.page().end(), image.begin());
-    return image;
-  }
-  void replace(PageId page, const Image& image) {
-    ASSERT_TRUE(verify_node(image)) << "would be found at load";
-    LogSpace log_space(*space_.log);
-    must(log_space.reserve(log_bytes_for(kPageBytes + 512)));
-    ExclusiveGuard guard = must(space_.pool->exclusive(page, Hint::kNormal));
-    MiniTxn mini(*space_.pool, *space_.log, RecordKind::kSystem);
-    PayloadBuffer payload;
-    encode_page_image(payload, image);
-    mini.add(guard, PageOp::kImage, payload.bytes());
-    mini.commit();
-  }
   std::string first_key(PageId leaf) {
-    const Image image = image_of(leaf);
-    std::string low(as_text(NodeView(image).low_fence()));
-    return low;
+    const TestPage image = space_.image_of(leaf);
+    return std::string(as_text(NodeView(image.bytes()).low_fence()));
   }
   Status read(Tree::Target target) {
     return tree_.read_leaf(
         target, [](const NodeView&) {}, Hint::kNormal);
-  }
-  void remove(const std::string& text) {
-    LogSpace log_space(*space_.log);
-    must(log_space.reserve(Tree::log_bytes_of_change(text.size(), value().size())));
-    ExclusiveGuard leaf = must(tree_.write_leaf(as_bytes(text)));
-    PayloadBuffer payload;
-    const NodeView::Position at = NodeView(leaf.page()).lower_bound(as_bytes(text));
-    ASSERT_TRUE(at.exact);
-    encode_node_remove(payload, at.slot);
-    MiniTxn mini(*space_.pool, *space_.log, RecordKind::kSystem);
-    mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
-    mini.commit();
   }
   template <class T>
   static void expect_damage(const char* what, const Result<T>& result) {
@@ -84,8 +47,8 @@ TEST_F(HostileTreeTest, ALeafThatDoesNotCoverTheKeyIsNotRead) {
   const std::size_t last = leaves_.size() - 1;
   const std::string in_second = first_key(leaves_[2]);
   const std::string in_last = first_key(leaves_[last]);
-  replace(leaves_[2], image_of(leaves_[4]));
-  replace(leaves_[last], image_of(leaves_[5]));
+  space_.replace_node(leaves_[2], space_.image_of(leaves_[4]).bytes());
+  space_.replace_node(leaves_[last], space_.image_of(leaves_[5]).bytes());
   for (const std::string& damaged : {in_second, in_last}) {
     expect_damage("read_leaf", read({Kind::kCovering, as_bytes(damaged)}));
     expect_damage("write_leaf", tree_.write_leaf(as_bytes(damaged)));
@@ -104,35 +67,36 @@ TEST_F(HostileTreeTest, ALeafThatDoesNotCoverTheKeyIsNotRead) {
 TEST_F(HostileTreeTest, ALeafFromBeforeItsSplitIsNeitherSplitNorMerged) {
   const std::string low = first_key(leaves_[2]);
   const auto number = load_big<std::uint64_t>(low.data());
-  const Image before = image_of(leaves_[2]);
+  const TestPage before = space_.image_of(leaves_[2]);
   const std::size_t pages = space_.content(tree_).pages;
-  for (std::uint64_t i = 1; space_.content(tree_).pages == pages; ++i) space_.insert(tree_, key(number + i), value());
-  replace(leaves_[2], before);
+  for (std::uint64_t i = 1; space_.content(tree_).pages == pages; ++i)
+    space_.insert(tree_, number_key(number + i), value());
+  space_.replace_node(leaves_[2], before.bytes());
   expect_damage("make_room", tree_.make_room(as_bytes(low), kPageBytes / 4));
   // Nearly empty, with the fences that it had.
-  Image empty = before;
+  TestPage empty = before;
   RedoTable ops;
   register_node_ops(ops);
   PayloadBuffer payload;
   encode_node_remove(payload, 1);
-  while (NodeView(empty).count() > 1) {
-    ASSERT_TRUE(ops.find(raw(PageOp::kNodeRemove)).apply(empty, payload.bytes()));
+  while (NodeView(empty.bytes()).count() > 1) {
+    ASSERT_TRUE(ops.find(raw(PageOp::kNodeRemove)).apply(empty.bytes(), payload.bytes()));
   }
-  replace(leaves_[2], empty);
+  space_.replace_node(leaves_[2], empty.bytes());
   expect_damage("merge_at", tree_.merge_at(as_bytes(low)));
 }
 
 // The neighbour that a merge would join is not the one that its parent means.
 TEST_F(HostileTreeTest, ALeafIsNotMergedWithAForgedNeighbour) {
-  const Image leaf = image_of(leaves_[2]);
+  const TestPage leaf = space_.image_of(leaves_[2]);
   const std::string low = first_key(leaves_[2]);
-  replace(leaves_[3], image_of(leaves_[5]));
+  space_.replace_node(leaves_[3], space_.image_of(leaves_[5]).bytes());
   std::vector<std::string> keys;
-  NodeView(leaf).visit_up(0, [&](unsigned, Bytes each, Bytes, std::uint8_t) {
+  NodeView(leaf.bytes()).visit_up(0, [&](unsigned, Bytes each, Bytes, std::uint8_t) {
     keys.emplace_back(as_text(each));
     return true;
   });
-  for (std::size_t i = 1; i < keys.size(); ++i) remove(keys[i]);
+  for (std::size_t i = 1; i < keys.size(); ++i) space_.remove(tree_, keys[i]);
   expect_damage("merge_at", tree_.merge_at(as_bytes(low)));
 }
 

@@ -2,34 +2,20 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdlib>
-#include <map>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "btree/node_model.h"
 #include "btree/tree.h"
-#include "buffer/page_image.h"
-#include "format/superblock.h"
-#include "space/bitmap.h"
-#include "support/sim_file_system.h"
-#include "wal/log_reader.h"
-#include "wal/log_space.h"
-#include "wal/record.h"
+#include "support/page_space.h"
 
 namespace vaultgres {
 
-template <class T>
-T must(Result<T> result) {
-  if (!result) {
-    ADD_FAILURE() << result.error().message();
-    std::abort();
-  }
-  return *std::move(result);
-}
-inline void must(const Status& status) {
-  ASSERT_TRUE(status) << status.error().message();
+/// Eight bytes, in the order of the numbers.
+inline std::string number_key(std::uint64_t number) {
+  std::string key(8, '\0');
+  store_big(key.data(), number);
+  return key;
 }
 
 inline Status validate_tree_page(PageId id, Bytes page) {
@@ -53,55 +39,13 @@ struct TreeContent {
   unsigned root_level = 0;
 };
 
-class TreeSpace {
+class TreeSpace : public PageSpace {
  public:
-  static constexpr std::size_t kSegment = 64 << 10;
-  static constexpr std::uint32_t kFirstFilePages = 16;
-
-  explicit TreeSpace(std::size_t frames = 512) {
-    register_image_ops(redo_);
-    register_bitmap_ops(redo_);
-    register_node_ops(redo_);
-    must(disk.make_directory("log"));
-    data_ = must(disk.open("data", OpenMode::kCreate));
-    doublewrite_ = must(disk.open("doublewrite", OpenMode::kCreate));
-    must(data_->allocate(0, std::uint64_t{kFirstFilePages} * kPageBytes));
-    LogOptions log_options;
-    log_options.segment_bytes = kSegment;
-    log_options.buffer_bytes = std::size_t{4} << 20;
-    const LogEpoch epoch{1, 77, Lsn{kSegment}};
-    log = must(Log::open(disk, "log", database_, epoch, Lsn{kSegment}, log_options, poison));
-    must(log->reserve(1024));  // for good: this log's first record is of no operation
-    log->append(RecordBuilder::epoch(1, 0, kNoLsn));
-    BufferOptions options;
-    options.cache_bytes = frames * kPageBytes;
-    pool = must(BufferPool::open(*data_, *doublewrite_, database_, *log, redo_, &validate_tree_page, options, poison));
-    pool->start_cleaner();
-    allocator = std::make_unique<PageAllocator>(*pool, *log, *data_, poison);
-    context = std::make_unique<TreeContext>(TreeContext{*pool, *log, *allocator});
-    must(allocator->format());
-  }
-  ~TreeSpace() {
-    context.reset();
-    allocator.reset();
-    pool.reset();
-    log.reset();
-  }
+  explicit TreeSpace(std::size_t frames = 512) : PageSpace(&register_node_ops, &validate_tree_page, frames) {}
 
   /// A new, empty tree.
   Tree create_tree(ObjectId object = ObjectId{40}) {
-    for (;;) {
-      LogSpace log_space(*log);
-      must(log_space.reserve(log_bytes_for(kPageBytes + 1024)));
-      PageReservation pages = must(allocator->reserve(1));
-      FrameTicket frames = must(pool->reserve_frames(1));
-      MiniTxn mini(*pool, *log, RecordKind::kSystem);
-      Tree::add_new_root(mini, mini.own(pool->create(pages[0], frames)), object);
-      if (!allocator->add_to(mini, pages.ids(), {})) continue;
-      mini.commit();
-      pages.committed(1);
-      return Tree(*context, object, pages[0]);
-    }
+    return Tree(context, object, create_root(&Tree::add_new_root, object));
   }
 
   void insert(const Tree& tree, const std::string& key, const std::string& value) {
@@ -124,6 +68,26 @@ class TreeSpace {
       }
       must(tree.make_room(as_bytes(key), value.size()));
     }
+  }
+
+  /// Takes an entry that is there; nothing is merged.
+  void remove(const Tree& tree, const std::string& key) {
+    LogSpace log_space(*log);
+    must(log_space.reserve(Tree::log_bytes_of_change(key.size(), inline_value_max(key.size()))));
+    ExclusiveGuard leaf = must(tree.write_leaf(as_bytes(key)));
+    const NodeView::Position at = NodeView(leaf.page()).lower_bound(as_bytes(key));
+    ASSERT_TRUE(at.exact);
+    PayloadBuffer payload;
+    encode_node_remove(payload, at.slot);
+    MiniTxn mini(*pool, *log, RecordKind::kSystem);
+    mini.add(leaf, PageOp::kNodeRemove, payload.bytes());
+    mini.commit();
+  }
+
+  /// As PageSpace::replace(), by a node that is sound by itself: any other would be found at load.
+  void replace_node(PageId page, Bytes image) {
+    ASSERT_EQ(text_of(verify_node(image)), "ok");
+    replace(page, image);
   }
 
   /// Walks through the tree, which has to be sound, all of its pages allocated.
@@ -162,35 +126,7 @@ class TreeSpace {
     return found;
   }
 
-  /// `visit(pages)` sees all pages that the log names, made from nothing but the log, after each of its records.
-  using Pages = std::map<PageId, HeapPage>;
-  void replay(FunctionRef<void(const Pages& pages)> visit) {
-    must(log->flush(log->filled()));
-    const EpochSpan span{1, 77, Lsn{kSegment}, kNoLsn};
-    LogReader reader = must(LogReader::open(disk, "log", database_, kSegment, {span}, Lsn{kSegment}, kNoLsn));
-    Pages pages;
-    for (auto record = must(reader.next()); record; record = must(reader.next())) {
-      const RecordView view = must(RecordView::parse(record->bytes));
-      for (const RecordPage& part : view.pages()) {
-        must(redo_.find(raw(part.op)).apply(pages[part.page].bytes(), part.payload));
-        page_header(pages[part.page].bytes()).lsn.set(raw(record->lsn));
-      }
-      visit(pages);
-    }
-  }
-
-  SimFileSystem disk;
-  Poison poison;
-  std::unique_ptr<Log> log;
-  std::unique_ptr<BufferPool> pool;
-  std::unique_ptr<PageAllocator> allocator;
-  std::unique_ptr<TreeContext> context;
-
- private:
-  const DatabaseId database_{};
-  RedoTable redo_;
-  std::unique_ptr<File> data_;
-  std::unique_ptr<File> doublewrite_;
+  const TreeContext context{*pool, *log, *allocator};
 };
 
 }  // namespace vaultgres

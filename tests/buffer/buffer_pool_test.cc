@@ -12,6 +12,8 @@
 namespace vaultgres {
 namespace {
 
+constexpr Lsn kAnyLsn{UINT64_MAX};
+
 class BufferPoolTest : public ::testing::Test {
  protected:
   SimFileSystem disk_;
@@ -111,6 +113,29 @@ TEST_F(BufferPoolTest, ALostWriteIsFoundAlthoughTheOldPageIsSound) {
   const auto read = world_.read(PageId{1});
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code(), ErrorCode::kCorruption);
+}
+
+// Offsets of pages are 64 bits wide, their ids 32.
+TEST(LargeFileTest, APageBehindFourGigabytesIsTakenForOneBeforeThem) {
+  constexpr std::uint64_t kFourGigabytes = std::uint64_t{1} << 32;
+  SimFileSystem disk;
+  { const PoolWorld world(disk); }
+  const std::unique_ptr<File> data = *disk.open("/db/data", OpenMode::kReadWrite);
+  constexpr std::uint64_t kBegin = PoolWorld::kPages * kPageBytes;
+  ASSERT_TRUE(data->allocate(kBegin, 2 * kFourGigabytes));
+  PoolWorld world(disk, 32, false, 2);
+  std::vector<PageId> ids;
+  for (const std::uint64_t begin : {std::uint64_t{0}, kFourGigabytes / 2, kFourGigabytes, 2 * kFourGigabytes}) {
+    for (std::uint32_t i = 0; i < 3; ++i) ids.push_back(PageId{static_cast<std::uint32_t>(begin / kPageBytes) + i});
+  }
+  for (const PageId id : ids) ASSERT_TRUE(world.create(id, raw(id)));
+  ASSERT_TRUE(world.pool().flush_all());
+  world.evict_all();
+  for (const PageId id : ids) {
+    const auto number = world.read(id);
+    ASSERT_TRUE(number) << number.error().message();
+    EXPECT_EQ(*number, raw(id));
+  }
 }
 
 TEST_F(BufferPoolTest, APageOfZerosAndAnUnsoundPageAreDamage) {
@@ -246,7 +271,7 @@ TEST_F(BufferPoolTest, ATornPageIsRestoredFromItsCopy) {
         if (!world.pool().load(PageId{i}, Hint::kNormal)) ++torn;
       }
       PoolWorld restored(*after, 32, false, 3);
-      ASSERT_TRUE(restored.pool().restore_torn_pages(redo_start));
+      ASSERT_TRUE(restored.pool().restore_torn_pages(redo_start, kAnyLsn));
       for (std::uint32_t i = 0; i < 12; ++i) {
         const auto number = restored.read(PageId{i});
         ASSERT_TRUE(number) << number.error().message() << " at " << at << " seed " << seed;
@@ -266,8 +291,20 @@ TEST_F(BufferPoolTest, ACopyOlderThanRedoStartIsNotRestored) {
   std::vector<std::byte> page(kPageBytes, std::byte{0x5A});
   ASSERT_TRUE(world_.data().write(1 * kPageBytes, page));
   PoolWorld world(disk_, 32, false, 2);
-  ASSERT_TRUE(world.pool().restore_torn_pages(world_.log().end()));
+  ASSERT_TRUE(world.pool().restore_torn_pages(world_.log().end(), kAnyLsn));
   EXPECT_FALSE(world.read(PageId{1})) << "redo would not bring it up to date";
+}
+
+TEST_F(BufferPoolTest, ACopyNewerThanTheLogIsNotRestored) {
+  create_pages(3);
+  const Lsn lost_from = world_.log().end();
+  ASSERT_TRUE(world_.change(PageId{1}, 50));
+  ASSERT_TRUE(world_.pool().flush_all());
+  std::vector<std::byte> page(kPageBytes, std::byte{0x5A});
+  ASSERT_TRUE(world_.data().write(1 * kPageBytes, page));
+  PoolWorld world(disk_, 32, false, 2);
+  ASSERT_TRUE(world.pool().restore_torn_pages(Lsn{0}, lost_from));
+  EXPECT_FALSE(world.read(PageId{1})) << "redo would find that it is newer than the log";
 }
 
 // The area is overwritten at random, sometimes under a checksum that holds: nothing is read or written out of
@@ -292,7 +329,7 @@ TEST_F(BufferPoolTest, ADamagedAreaRestoresNothing) {
     }
     ASSERT_TRUE(world_.doublewrite().write(0, damaged));
     PoolWorld world(disk_, 32, false, static_cast<std::uint64_t>(round) + 2);
-    ASSERT_TRUE(world.pool().restore_torn_pages(Lsn{0}));
+    ASSERT_TRUE(world.pool().restore_torn_pages(Lsn{0}, kAnyLsn));
     for (std::uint32_t i = 0; i < 12; ++i) ASSERT_EQ(*world.read(PageId{i}), i);
     ASSERT_EQ(world.pool().page_count(), PoolWorld::kPages);
   }

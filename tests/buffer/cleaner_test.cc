@@ -173,6 +173,29 @@ TEST(Cleaner, TheRedoWindowIsKeptShortWhenNobodyNeedsFrames) {
   while (world.pool().redo_start(world.log().end()) == first) std::this_thread::yield();
 }
 
+// Goal: while somebody waits for a frame all the time, no dirty page is passed over for ever: it would hold its frame,
+// and its recLSN the log. The pages above are dirty first; then everybody wants pages below, more than fit.
+TEST(Cleaner, PagesWithHighNumbersAreCleanedWhileSomebodyAlwaysWaitsForAFrame) {
+  SimFileSystem disk;
+  constexpr std::uint32_t kFrames = 800;
+  constexpr std::uint32_t kBelow = 900;
+  constexpr std::uint32_t kAbove = 700;
+  PoolWorld world(disk, kFrames);
+  ASSERT_TRUE(world.data().allocate(0, std::uint64_t{kBelow + kAbove} * kPageBytes));
+  world.pool().set_page_count(kBelow + kAbove);
+  world.pool().start_cleaner();
+  for (std::uint32_t i = 0; i < kBelow; ++i) ASSERT_TRUE(world.create(PageId{i}, i));
+  ASSERT_TRUE(world.pool().flush_all());
+  for (std::uint32_t i = 0; i < kAbove; ++i) ASSERT_TRUE(world.create(PageId{kBelow + i}, i));
+  const Lsn dirty = world.log().end();
+  const Watchdog watchdog("changes of more pages than fit", std::chrono::seconds(60));
+  TestRandom random;
+  for (std::uint32_t i = 0; world.pool().redo_start(world.log().end()) < dirty; ++i) {
+    ASSERT_LT(i, 30000u) << "what was dirty first is dirty for ever";
+    ASSERT_TRUE(world.change(PageId{static_cast<std::uint32_t>(random.uniform(kBelow))}, i));
+  }
+}
+
 // Each thread takes as many frames as a ticket holds, makes them dirty pages, and at times gives them back.
 TEST(Cleaner, ThreadsThatTakeManyFramesAtOnceDoNotWaitForEachOther) {
   SimFileSystem disk;

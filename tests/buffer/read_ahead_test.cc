@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "buffer/buffer_support.h"
+#include "support/watchdog.h"
 
 namespace vaultgres {
 namespace {
@@ -81,6 +82,51 @@ TEST_F(ReadAheadTest, ABusyPageIsNotWaitedFor) {
   EXPECT_EQ(resident(world, 100), 3u);
   done.store(true);
   other.join();
+}
+
+// Goal: what it takes and does not use is there for others at once. Method: all frames but a few are pinned.
+TEST_F(ReadAheadTest, FramesThatItDoesNotUseAreGivenBack) {
+  PoolWorld world(disk_, kFrames, false, 2);
+  std::vector<LoadPin> pins;
+  for (std::uint32_t i = 0; i < kFrames; ++i) pins.push_back(*world.pool().load(PageId{i}, Hint::kNormal));
+  const std::uint64_t loads = world.pool().stats().loads;
+  world.pool().read_ahead(ids(300, 8), buffer_);
+  EXPECT_EQ(resident(world, 300), 0u) << "there is no frame";
+  pins.pop_back();
+  world.pool().read_ahead(ids(300, 8), buffer_);
+  EXPECT_EQ(resident(world, 300), 0u) << "for one page it does not read";
+  EXPECT_EQ(world.pool().stats().loads, loads);
+  ASSERT_EQ(world.pool().stats().frames_free, 1u);
+  pins.resize(kFrames - 3);
+  world.pool().read_ahead(ids(300, 8), buffer_);
+  EXPECT_EQ(resident(world, 300), 3u);
+  const auto ticket = world.pool().reserve_frames(3);
+  ASSERT_TRUE(ticket) << "pages that nobody has asked for yet go first";
+}
+
+// Goal: in the smallest caches the pages of who waits for one are not pushed out by those that may be wanted later.
+TEST_F(ReadAheadTest, TheSmallestCacheIsLeftAlone) {
+  PoolWorld world(disk_, kFramesMin, false, 2);
+  world.pool().read_ahead(ids(100, 8), buffer_);
+  EXPECT_EQ(world.pool().stats().loads, 0u);
+  EXPECT_EQ(world.pool().stats().frames_free, world.pool().stats().frames);
+}
+
+// Goal: a file that ends before its pages do is an error of who wants one of these, and of nobody else.
+TEST_F(ReadAheadTest, AFileThatEndsEarlierIsLeftToItsReader) {
+  PoolWorld world(disk_, kFrames, false, 2);
+  ASSERT_TRUE(world.data().truncate(103 * kPageBytes));
+  const std::uint64_t free = world.pool().stats().frames_free;
+  for (const std::uint32_t first : {100u, 103u, 110u}) world.pool().read_ahead(ids(first, 8), buffer_);
+  EXPECT_EQ(world.pool().stats().frames_free, free);
+  const Watchdog watchdog("reading pages of a file that has become shorter", std::chrono::seconds(60));
+  for (std::uint32_t i = 100; i < 118; ++i) {
+    const auto number = world.read(PageId{i});
+    EXPECT_EQ(number.has_value(), i < 103) << i;
+    if (!number) {
+      EXPECT_EQ(number.error().code(), ErrorCode::kCorruption) << number.error().message();
+    }
+  }
 }
 
 TEST_F(ReadAheadTest, ADamagedPageIsLeftToItsReader) {

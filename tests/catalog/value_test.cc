@@ -96,9 +96,10 @@ TEST(SchemaTest, ChecksItsRules) {
 
   std::vector<Column> most;
   for (std::size_t i = 0; i < kMaxColumns; ++i) most.push_back({std::string(250, 'x') + std::to_string(i)});
+  const std::string last = most.back().name;
   const auto schema = Schema::create(std::move(most));
   ASSERT_TRUE(schema.has_value());
-  EXPECT_EQ(schema->find(std::string(250, 'x') + "999"), std::size_t{999});
+  EXPECT_EQ(schema->find(last), kMaxColumns - 1);
   EXPECT_EQ(schema->find("y"), std::nullopt);
 }
 

@@ -42,6 +42,16 @@ TEST_F(BatchTest, Answers) {
   EXPECT_EQ(batch(""), "");
 }
 
+// Goal: half of a line, as a writer that is killed leaves it, is not taken for the whole.
+TEST_F(BatchTest, TheInputEndsWithinALine) {
+  EXPECT_EQ(batch("put\ta\t12345\nput\tb\t1\n"), "ok\nok\n");
+  EXPECT_EQ(code_of(batch("put\ta\t123")), "error\tinvalid_argument");
+  EXPECT_EQ(code_of(batch("erase\tb")), "error\tinvalid_argument");
+  const std::string answers = batch("begin\nput\ta\t2\ncommit");
+  EXPECT_EQ(code_of(answers.substr(6)), "error\tinvalid_argument");
+  EXPECT_EQ(batch("get\ta\nget\tb"), "value\t12345\nvalue\t1\n");
+}
+
 // Goal: a transaction sees its own changes, rollback and the end of the input take them back, commit keeps them.
 TEST_F(BatchTest, Transactions) {
   EXPECT_EQ(

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "cli/inspect_report.h"
 #include "cli/program_support.h"
 #include "support/random.h"
 #include "support/scale.h"
@@ -34,12 +35,7 @@ class InspectTest : public ::testing::Test {
   }
   json inspect_json(std::uint64_t page, std::vector<std::string> options = {}) {
     options.push_back("--json");
-    const Answer answer = inspect(page, options);
-    EXPECT_TRUE(answer.code == 0 || answer.code == 2) << answer.err;
-    json report = json::parse(answer.out, nullptr, false);
-    EXPECT_FALSE(report.is_discarded()) << answer.out;
-    EXPECT_EQ(answer.code == 0, report["verdict"]["sound"] == true);
-    return report;
+    return report_of(inspect(page, options));
   }
   /// The first page of this type that has entries or bytes; fails the test if there is none.
   std::uint64_t find(const std::string& type) {

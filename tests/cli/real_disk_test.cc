@@ -118,6 +118,33 @@ TEST_F(RealDiskProgramTest, AFullFileSystemIsReadAndErasedFrom) {
   expect_done({"check", database});
 }
 
+// Goal: after a crash whose recovery needs room for another log segment, and finds none, the database is read all the
+// same, recovered in memory by each command.
+TEST_F(RealDiskProgramTest, WhatACrashLeftOnAFileSystemThatIsFullNowIsRead) {
+  constexpr std::uint64_t kBytes = std::uint64_t{96} << 20;
+  Mount disk("tmpfs", "size=" + std::to_string(kBytes));
+  VG_SKIP_UNLESS_MOUNTED(disk);
+  const std::string database = disk.file("shop.vg");
+  expect_done({"insert", database, "m", "alice", "42", "--create"});
+  {
+    Conversation killed({"batch", database, "m"});
+    // Log for one segment of 16 MiB and some of the next.
+    const std::string value(100'000, 'v');
+    for (int i = 0; i < 180; ++i) ASSERT_EQ(killed.ask("put\tlarge" + std::to_string(i) + "\t" + value), "ok");
+    killed.kill();
+  }
+  ASSERT_EQ(disk.remount("size=" + std::to_string(kBytes - disk.bytes_free())), "");
+  expect_no_space(run_program({"insert", database, "m", "bob", "43"}), database);
+  const Answer got = run_program({"get", database, "m", "alice"});
+  EXPECT_EQ(got.out, "42\n");
+  EXPECT_NE(got.err.find("recovered in memory"), std::string::npos) << got.err;
+  EXPECT_EQ(output_of({"range", database, "m", "--limit", "1"}), "alice\t42\n");
+  for (const char* verb : {"maps", "tables", "stats", "check"}) expect_done({verb, database});
+  ASSERT_EQ(disk.remount("size=" + std::to_string(kBytes)), "");
+  expect_done({"insert", database, "m", "bob", "43"});
+  expect_done({"check", database});
+}
+
 TEST_F(RealDiskProgramTest, CreationOnAFullFileSystemIsRepeatedWhenThereIsRoom) {
   for (const char* size : {"size=64k", "size=900k", "size=8m", "size=17m"}) {
     Mount disk("tmpfs", size);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "cli/inspect_report.h"
 #include "cli/program_support.h"
 #include "support/random.h"
 #include "support/scale.h"
@@ -486,12 +487,7 @@ class InspectRowsTest : public RowsTest {
  protected:
   json inspect(std::uint64_t page, Lines options = {}) {
     options.insert(options.begin(), {"inspect", std::to_string(page), "--json"});
-    const Answer answer = verb(options);
-    EXPECT_TRUE(answer.code == 0 || answer.code == 2) << answer.err;
-    json report = json::parse(answer.out, nullptr, false);
-    EXPECT_FALSE(report.is_discarded()) << answer.out;
-    EXPECT_EQ(answer.code == 0, report["verdict"]["sound"] == true);
-    return report;
+    return report_of(verb(options));
   }
   std::uint64_t find(const std::string& type) {
     const std::uint64_t pages = std::filesystem::file_size(data_) / kPage;

@@ -3,11 +3,11 @@
 #include <malloc.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstdlib>
 #include <limits>
 #include <new>
-#include <utility>
+
+#include "support/forwarding_file_system.h"
 
 namespace vaultgres {
 namespace {
@@ -97,99 +97,15 @@ AllocationsFail::~AllocationsFail() {
 
 namespace {
 
-template <class T>
-int errno_of(const Result<T>& result) {
-  if (result) return 0;
-  return result.error().os_error() != 0 ? result.error().os_error() : EIO;
-}
-
-class SparedFile final : public RawFile {
+class SparedFileSystem final : public ForwardingFileSystem {
  public:
-  explicit SparedFile(std::unique_ptr<File> file) : file_(std::move(file)) {}
-  ~SparedFile() override {
-    const AllocationsFail spared(false);
-    file_.reset();
-  }
-
-  IoAttempt read(std::uint64_t offset, MutableBytes into) override {
-    const AllocationsFail spared(false);
-    const Result<std::size_t> bytes = file_->read_up_to(offset, into);
-    return {.bytes = bytes.value_or(0), .os_error = errno_of(bytes)};
-  }
-  IoAttempt write(std::uint64_t offset, Bytes from) override {
-    const AllocationsFail spared(false);
-    const Status written = file_->write(offset, from);
-    return {.bytes = written ? from.size() : 0, .os_error = errno_of(written)};
-  }
-  int sync() override {
-    const AllocationsFail spared(false);
-    return errno_of(file_->sync());
-  }
-  int truncate(std::uint64_t size) override {
-    const AllocationsFail spared(false);
-    return errno_of(file_->truncate(size));
-  }
-  int allocate(std::uint64_t offset, std::uint64_t length) override {
-    const AllocationsFail spared(false);
-    return errno_of(file_->allocate(offset, length));
-  }
-  int size(std::uint64_t* bytes) override {
-    const AllocationsFail spared(false);
-    const Result<std::uint64_t> size = file_->size();
-    *bytes = size.value_or(0);
-    return errno_of(size);
-  }
-  int lock(LockMode mode) override {
-    const AllocationsFail spared(false);
-    return errno_of(file_->lock(mode));
-  }
+  using ForwardingFileSystem::ForwardingFileSystem;
 
  private:
-  std::unique_ptr<File> file_;
-};
-
-class SparedFileSystem final : public FileSystem {
- public:
-  explicit SparedFileSystem(FileSystem& files) : files_(files) {}
-
- protected:
-  int raw_open(const std::string& path, OpenMode mode, std::unique_ptr<RawFile>* file) override {
+  int around(FileCall /*call*/, const std::string& /*path*/, FunctionRef<int()> forward) override {
     const AllocationsFail spared(false);
-    Result<std::unique_ptr<File>> opened = files_.open(path, mode);
-    if (opened) *file = std::make_unique<SparedFile>(*std::move(opened));
-    return errno_of(opened);
+    return forward();
   }
-  int raw_rename(const std::string& from, const std::string& to) override {
-    const AllocationsFail spared(false);
-    return errno_of(files_.rename(from, to));
-  }
-  int raw_remove(const std::string& path) override {
-    const AllocationsFail spared(false);
-    return errno_of(files_.remove(path));
-  }
-  int raw_make_directory(const std::string& path) override {
-    const AllocationsFail spared(false);
-    return errno_of(files_.make_directory(path));
-  }
-  int raw_sync_directory(const std::string& path) override {
-    const AllocationsFail spared(false);
-    return errno_of(files_.sync_directory(path));
-  }
-  int raw_exists(const std::string& path, bool* exists) override {
-    const AllocationsFail spared(false);
-    const Result<bool> there = files_.exists(path);
-    *exists = there.value_or(false);
-    return errno_of(there);
-  }
-  int raw_list(const std::string& path, std::vector<std::string>* names) override {
-    const AllocationsFail spared(false);
-    Result<std::vector<std::string>> listed = files_.list(path);
-    if (listed) *names = *std::move(listed);
-    return errno_of(listed);
-  }
-
- private:
-  FileSystem& files_;
 };
 
 }  // namespace

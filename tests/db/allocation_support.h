@@ -63,6 +63,7 @@ auto expose(const char* what, Call&& call) -> decltype(call()) {
 }
 
 /// The same files, whose own allocations never fail: a system call needs no memory of the program, SimFileSystem does.
+/// Outlives the files opened on it.
 std::unique_ptr<FileSystem> spare_allocations_of(FileSystem& files);
 
 }  // namespace vaultgres

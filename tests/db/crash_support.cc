@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "support/cases.h"
 
 namespace vaultgres {
 
@@ -49,6 +50,7 @@ std::vector<Cut> choose_cuts(const SimTrace& trace, std::size_t from, std::size_
 PowerCutTest::~PowerCutTest() {
   std::printf("%llu states, %llu steps\n", static_cast<unsigned long long>(states_),
               static_cast<unsigned long long>(steps_));
+  if (states_ > 0) record_cases(row_, states_, HasFailure() ? 1 : 0);
 }
 
 void PowerCutTest::record(bool close) {
@@ -77,7 +79,13 @@ void PowerCutTest::check_cuts(SimFileSystem& disk, std::uint64_t count, std::siz
   states_ += checker.states();
 }
 
+void PowerCutTest::record_and_cut(std::uint64_t count) {
+  ASSERT_NO_FATAL_FAILURE(record());
+  check_cuts(disk_, count);
+}
+
 void PowerCutTest::check_recoveries(std::uint64_t count) {
+  row_ = "R2";
   TestRandom random(2);
   CrashChecker checker(workload_);
   AckedSteps acked(disk_.trace(), workload_.threads);
@@ -101,6 +109,7 @@ void PowerCutTest::check_recoveries(std::uint64_t count) {
 }
 
 void PowerCutTest::check_kills(std::uint64_t count) {
+  row_ = "R2";
   TestRandom random(3);
   CrashChecker checker(workload_);
   AckedSteps acked(disk_.trace(), workload_.threads);

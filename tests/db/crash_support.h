@@ -46,6 +46,7 @@ class PowerCutTest : public ::testing::Test {
   /// Runs the workload on disk_ from creation to `close`.
   void record(bool close = true);
   void check_cuts(SimFileSystem& disk, std::uint64_t count, std::size_t from = 0);
+  void record_and_cut(std::uint64_t count);
   /// Cuts while it recovers from one of `count` cuts, and while it recovers from those.
   void check_recoveries(std::uint64_t count);
   /// Kills at `count` places, and cuts while it recovers.
@@ -54,6 +55,7 @@ class PowerCutTest : public ::testing::Test {
   Workload workload_;
   SimFileSystem disk_;
   std::unique_ptr<Database> left_open_;
+  const char* row_ = "R1";  ///< of docs/RELIABILITY.md: whose cases the states are
   std::uint64_t states_ = 0;
   std::uint64_t steps_ = 0;
 };

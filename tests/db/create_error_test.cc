@@ -38,5 +38,18 @@ TEST(CreateErrorTest, NoPlaceForIt) {
   EXPECT_FALSE(std::filesystem::exists(directory.file("missing")));
 }
 
+// The file has another name while it is made.
+TEST(CreateErrorTest, AnErrorOfADatabaseThatWasJustCreatedNamesItsFile) {
+  SimFileSystem disk;
+  Database db = *open_on(disk, small_options(), "/shop");
+  Map map = *db.create_map("m");
+  disk.limit_space(disk.used_bytes());
+  Status put;
+  for (int i = 0; put && i < 10'000; ++i) put = map.put(std::to_string(i), std::string(kPageBytes, 'v'));
+  EXPECT_ERROR(kNoSpace, put);
+  const std::string message(put ? "no error" : put.error().message());
+  EXPECT_TRUE(message.starts_with("/shop/data.vg: ")) << message;
+}
+
 }  // namespace
 }  // namespace vaultgres

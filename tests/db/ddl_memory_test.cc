@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "db/allocation_support.h"
+#include "support/cases.h"
 #include "support/sim_file_system.h"
 #include "support/table_fixture.h"
 #include "support/watchdog.h"
@@ -135,10 +136,11 @@ INSTANTIATE_TEST_SUITE_P(Calls, DdlWithoutMemoryTest, ::testing::ValuesIn(kCalls
 TEST_P(DdlWithoutMemoryTest, WhatItReportsIsWhatHasHappened) {
   Watchdog watchdog(GetParam().name, std::chrono::seconds(60));
   const AllocationsFail spared(false);
+  CaseCount cases("R6");
   unsigned failed = 0;
   unsigned poisoned = 0;
   bool hit = true;
-  for (std::uint64_t at = 1; hit; ++at) {
+  for (std::uint64_t at = 1; hit; ++at, ++cases) {
     SCOPED_TRACE("allocation " + std::to_string(at));
     ASSERT_LT(at, 5000u);
     AllocationFault fault(at);

@@ -1,194 +1,17 @@
-// Goal: an I/O error at any call gives an error, never a wrong answer, a hang or a lost commit; after a failed write
-// or sync the database is poisoned and says so with the first cause; a full disk is an error that passes.
-//
-// Method: a workload runs while the k-th call of one kind fails, for many k. What was acknowledged is then read
-// from the open database as far as it answers, and from the reopened one, whose disk works again.
+// Goal: after a failed write or sync the database is poisoned and says so with the first cause; a full disk is an error
+// that passes. Whichever call fails: fault_sweep_test.cc; syncs: failed_sync_test.cc.
 #include <gtest/gtest.h>
 
 #include <cerrno>
 
-#include "db/crash_support.h"
-#include "support/scale.h"
+#include "btree/node.h"
+#include "support/cases.h"
+#include "support/sim_file_system.h"
 #include "support/table_fixture.h"
 #include "support/watchdog.h"
 
 namespace vaultgres {
 namespace {
-
-struct FaultCase {
-  const char* name;
-  IoCall call;
-  int os_error;
-  bool sticky;
-  std::size_t transfer_at_most = IoFault::kNoLimit;
-  const char* path_contains = "";
-  bool tables = false;
-
-  /// The caller must not notice: it goes on where it was interrupted.
-  bool harmless() const { return os_error == EINTR || (os_error == 0 && transfer_at_most > 0); }
-};
-
-class FaultTest : public ::testing::TestWithParam<FaultCase> {
- protected:
-  FaultTest() {
-    workload_.seed = test_seed();
-    workload_.threads = 2;
-    workload_.steps = 30;
-    workload_.keys = 600;
-    workload_.checkpoint_one_in = 12;
-    workload_.value_bytes_max = 400;
-    workload_.large_one_in = 6;
-    workload_.tables = GetParam().tables;
-    if (workload_.tables) workload_.ddl_one_in = 6;
-  }
-
-  /// From creation to close. The steps acknowledged; errors are the caller's to judge.
-  struct Run {
-    std::vector<unsigned> acked;
-    std::vector<Error> errors;
-    bool opened = false;
-  };
-  Run run(SimFileSystem& disk) {
-    Run run;
-    run.acked.resize(workload_.threads);
-    Result<Database> db = open_on(disk, crash_options(workload_));
-    if (!db) {
-      run.errors.push_back(db.error());
-      return run;
-    }
-    run.opened = true;
-    const auto progress = run_workload(*db, workload_, [](unsigned, unsigned) {});
-    for (unsigned t = 0; t < workload_.threads; ++t) {
-      run.acked[t] = progress[t].acked;
-      if (progress[t].error) run.errors.push_back(*progress[t].error);
-    }
-    // What still answers must answer right.
-    if (auto found = read_partitions(*db, workload_.threads)) {
-      for (unsigned t = 0; t < workload_.threads; ++t) {
-        EXPECT_EQ(WorkloadOracle(workload_, t).compare(run.acked[t], (*found)[t]), "") << "before reopening";
-      }
-    } else {
-      run.errors.push_back(found.error());
-    }
-    if (const Status closed = db->close(); !closed) run.errors.push_back(closed.error());
-    return run;
-  }
-
-  std::uint64_t calls_without_fault() {
-    SimFileSystem disk;
-    // A fault that changes nothing counts the calls.
-    disk.inject({.call = GetParam().call, .sticky = true, .path_contains = GetParam().path_contains});
-    const Run clean = run(disk);
-    EXPECT_TRUE(clean.errors.empty()) << clean.errors.front().message();
-    return disk.faults_hit();
-  }
-
-  void expect_all_there(SimFileSystem& disk, const std::vector<unsigned>& acked, const std::string& when) {
-    CrashChecker checker(workload_);
-    EXPECT_EQ(checker.check(disk, acked), "") << when;
-  }
-
-  Workload workload_;
-};
-
-bool is_expected(const Error& error) {
-  switch (error.code()) {
-    case ErrorCode::kIo:
-    case ErrorCode::kNoSpace:
-    case ErrorCode::kPoisoned:
-    case ErrorCode::kConflict:  // a transaction whose call failed half-way
-      return true;
-    default:
-      return false;
-  }
-}
-
-constexpr FaultCase kFaultCases[] = {
-    {"OpenFails", IoCall::kOpen, EIO, false},
-    {"ReadFails", IoCall::kRead, EIO, false},
-    {"ReadsFail", IoCall::kRead, EIO, true},
-    {"ReadIsInterrupted", IoCall::kRead, EINTR, false},
-    {"ReadIsShort", IoCall::kRead, 0, false, 512},
-    {"WriteFails", IoCall::kWrite, EIO, false},
-    {"LogWriteFails", IoCall::kWrite, EIO, false, IoFault::kNoLimit, "/log/"},
-    {"DataWriteFails", IoCall::kWrite, EIO, false, IoFault::kNoLimit, "data.vg"},
-    {"WritesFail", IoCall::kWrite, EIO, true},
-    {"WriteIsInterrupted", IoCall::kWrite, EINTR, false},
-    {"WriteIsShort", IoCall::kWrite, 0, false, 512},
-    {"WritesAreShort", IoCall::kWrite, 0, true, 1536},
-    {"WriteMovesNothing", IoCall::kWrite, 0, false, 0},
-    {"WriteHasNoSpace", IoCall::kWrite, ENOSPC, false},
-    {"SyncFails", IoCall::kSync, EIO, false},
-    {"DataSyncFails", IoCall::kSync, EIO, false, IoFault::kNoLimit, "data.vg"},
-    {"DoublewriteSyncFails", IoCall::kSync, EIO, false, IoFault::kNoLimit, "doublewrite.vg"},
-    {"SyncsFail", IoCall::kSync, EIO, true},
-    {"SyncIsInterrupted", IoCall::kSync, EINTR, false},
-    {"AllocationFails", IoCall::kAllocate, EIO, false},
-    {"AllocationHasNoSpace", IoCall::kAllocate, ENOSPC, false},
-    {"AllocationsHaveNoSpace", IoCall::kAllocate, ENOSPC, true},
-    {"TruncationFails", IoCall::kTruncate, EIO, false},
-    {"RenameFails", IoCall::kRename, EIO, false},
-    {"RemovalFails", IoCall::kRemove, EIO, false},
-    {"DirectorySyncFails", IoCall::kDirectorySync, EIO, false},
-    {"MakingADirectoryFails", IoCall::kMakeDirectory, EIO, false},
-    {"TablesReadFails", IoCall::kRead, EIO, false, IoFault::kNoLimit, "data.vg", true},
-    {"TablesWriteFails", IoCall::kWrite, EIO, false, IoFault::kNoLimit, "", true},
-    {"TablesDataWriteFails", IoCall::kWrite, EIO, false, IoFault::kNoLimit, "data.vg", true},
-    {"TablesWriteHasNoSpace", IoCall::kWrite, ENOSPC, false, IoFault::kNoLimit, "", true},
-    {"TablesSyncFails", IoCall::kSync, EIO, false, IoFault::kNoLimit, "", true},
-    {"TablesSyncsFail", IoCall::kSync, EIO, true, IoFault::kNoLimit, "/log/", true},
-    {"TablesAllocationFails", IoCall::kAllocate, EIO, false, IoFault::kNoLimit, "", true},
-    {"TablesAllocationHasNoSpace", IoCall::kAllocate, ENOSPC, false, IoFault::kNoLimit, "", true},
-    {"TablesAllocationsHaveNoSpace", IoCall::kAllocate, ENOSPC, true, IoFault::kNoLimit, "data.vg", true},
-};
-
-INSTANTIATE_TEST_SUITE_P(Kinds, FaultTest, ::testing::ValuesIn(kFaultCases),
-                         [](const auto& one) { return one.param.name; });
-
-TEST_P(FaultTest, TheKthCallFails) {
-  const FaultCase& fault = GetParam();
-  Watchdog watchdog("the run without a fault", std::chrono::seconds(60));
-  const std::uint64_t calls = calls_without_fault();
-  const std::uint64_t runs = std::min(calls, scaled(16));
-  std::uint64_t hits = 0;
-  std::uint64_t noticed = 0;
-  TestRandom random;
-  for (std::uint64_t i = 0; i < runs && !HasFailure(); ++i) {
-    // The first few, where creation is, and one out of each of as many equal parts.
-    const std::uint64_t part = calls / runs;
-    const std::uint64_t k = i < 3 ? i + 1 : i * part + random.uniform(part) + 1;
-    const std::string when = "call " + std::to_string(k) + " of " + std::to_string(calls);
-    watchdog.feed(std::string(fault.name) + ", " + when);
-    SimFileSystem disk;
-    disk.inject({.call = fault.call,
-                 .at = k,
-                 .os_error = fault.os_error,
-                 .sticky = fault.sticky,
-                 .transfer_at_most = fault.transfer_at_most,
-                 .path_contains = fault.path_contains});
-    const Run run = this->run(disk);
-    hits += disk.faults_hit() > 0;
-    noticed += !run.errors.empty();
-    for (const Error& error : run.errors) {
-      EXPECT_TRUE(is_expected(error)) << when << ": " << error_code_name(error.code()) << ": " << error.message();
-    }
-    if (fault.harmless()) {
-      EXPECT_TRUE(run.errors.empty()) << when << ": " << run.errors.front().message();
-    }
-    disk.clear_faults();
-    // What a failed sync left unsynced goes with the power, now and after a recovery.
-    const PowerCut mode = kPowerCuts[random.uniform(std::size(kPowerCuts))];
-    const auto now = disk.power_cut(disk.position(), mode, random.next());
-    expect_all_there(*now, run.acked, when + ", power cut at once");
-    expect_all_there(disk, run.acked, when);
-    const auto later = disk.power_cut(disk.position(), PowerCut::kNone, 0);
-    expect_all_there(*later, run.acked, when + ", power cut after reopening");
-  }
-  std::printf("%llu runs of %llu calls, %llu faults hit, %llu noticed\n", static_cast<unsigned long long>(runs),
-              static_cast<unsigned long long>(calls), static_cast<unsigned long long>(hits),
-              static_cast<unsigned long long>(noticed));
-  EXPECT_TRUE(calls == 0 || hits > 0);
-}
 
 // --- Poison
 
@@ -258,9 +81,18 @@ TEST_F(PoisonedDatabaseTest, OpenTransactionsEndWithAnError) {
 
 // --- A full disk
 
-class FullDiskTest : public ::testing::TestWithParam<bool> {};
-INSTANTIATE_TEST_SUITE_P(Transactions, FullDiskTest, ::testing::Bool(),
-                         [](const auto& one) { return one.param ? "InTransactions" : "SingleCalls"; });
+struct FullDiskCase {
+  const char* name;
+  bool transactions;
+  int os_error;
+};
+class FullDiskTest : public ::testing::TestWithParam<FullDiskCase> {};
+INSTANTIATE_TEST_SUITE_P(Limits, FullDiskTest,
+                         ::testing::Values(FullDiskCase{"SingleCalls", false, ENOSPC},
+                                           FullDiskCase{"InTransactions", true, ENOSPC},
+                                           FullDiskCase{"SingleCallsBeyondAQuota", false, EDQUOT},
+                                           FullDiskCase{"InTransactionsBeyondAQuota", true, EDQUOT}),
+                         [](const auto& one) { return std::string(one.param.name); });
 
 TEST_P(FullDiskTest, WritesFailCleanlyReadsAndErasesGoOnAndSpaceHeals) {
   Watchdog watchdog("full disk", std::chrono::seconds(60));
@@ -270,7 +102,7 @@ TEST_P(FullDiskTest, WritesFailCleanlyReadsAndErasesGoOnAndSpaceHeals) {
   Content expected;
   TestRandom random;
   const auto put = [&](const std::string& key, const std::string& value) -> Status {
-    if (!GetParam()) return map.put(key, value);
+    if (!GetParam().transactions) return map.put(key, value);
     Result<Transaction> txn = db.begin();
     if (!txn) return txn.error();
     if (Status done = map.put(*txn, key, value); !done) {
@@ -279,7 +111,8 @@ TEST_P(FullDiskTest, WritesFailCleanlyReadsAndErasesGoOnAndSpaceHeals) {
     }
     return txn->commit();
   };
-  disk.limit_space(disk.used_bytes() + (std::uint64_t{6} << 20));
+  CaseCount cases("R21");
+  disk.limit_space(disk.used_bytes() + (std::uint64_t{6} << 20), GetParam().os_error);
   unsigned refused = 0;
   for (unsigned i = 0; refused < 20; ++i) {
     ASSERT_LT(i, 200000u) << "the disk never fills";
@@ -295,7 +128,7 @@ TEST_P(FullDiskTest, WritesFailCleanlyReadsAndErasesGoOnAndSpaceHeals) {
   }
   EXPECT_EQ(content_of(map), expected);
   const auto erase = [&](const std::string& key) -> Result<bool> {
-    if (!GetParam()) return map.erase(key);
+    if (!GetParam().transactions) return map.erase(key);
     Result<Transaction> txn = db.begin();
     if (!txn) return txn.error();
     const Result<bool> gone = map.erase(*txn, key);
@@ -338,6 +171,7 @@ TEST_P(FullDiskTest, WritesFailCleanlyReadsAndErasesGoOnAndSpaceHeals) {
   Database reopened = *open_on(disk);
   EXPECT_EQ(content_of(*reopened.open_map("m")), expected);
   expect_sound(reopened);
+  ++cases;
 }
 
 /// No new log segment can be made; those that are there can be used again.

@@ -72,15 +72,23 @@ class HeapGhostsTest : public ::testing::Test {
       EXPECT_TRUE(*erased);
     }
   }
+  /// Rows that are all deleted, and kept from the collector.
+  void fill_with_ghosts() {
+    ASSERT_NO_FATAL_FAILURE(fill());
+    hold_collector();
+    auto txn = db_->begin();
+    ASSERT_OK(txn);
+    ASSERT_NO_FATAL_FAILURE(erase_all(*txn));
+    ASSERT_OK(txn->commit());
+  }
   std::uint64_t ghosts() {
     const Result<TableStats> stats = db_->table_stats("t");
     EXPECT_TRUE(stats);
     return stats ? stats->ghosts : 0;
   }
-  /// Whether the collector comes. Counting reads the whole table: not all the time.
+  /// Whether the collector comes.
   bool ghosts_go() {
-    for (int i = 0; i < 500 && ghosts() > 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    return ghosts() == 0;
+    return comes_true([&] { return ghosts() == 0; });
   }
   /// The table is empty, and has room for as much as there was.
   void expect_room() {
@@ -102,12 +110,7 @@ class HeapGhostsTest : public ::testing::Test {
 };
 
 TEST_F(HeapGhostsTest, DeletedShortlyBeforeACrash) {
-  ASSERT_NO_FATAL_FAILURE(fill());
-  hold_collector();
-  auto txn = db_->begin();
-  ASSERT_OK(txn);
-  ASSERT_NO_FATAL_FAILURE(erase_all(*txn));
-  ASSERT_OK(txn->commit());
+  ASSERT_NO_FATAL_FAILURE(fill_with_ghosts());
   EXPECT_GE(ghosts(), std::uint64_t{kRows});
   ASSERT_NO_FATAL_FAILURE(cut_power());
   expect_room();
@@ -115,12 +118,7 @@ TEST_F(HeapGhostsTest, DeletedShortlyBeforeACrash) {
 
 // Nothing that recovery reads names these pages: a scan meets the ghosts.
 TEST_F(HeapGhostsTest, DeletedLongBeforeACrash) {
-  ASSERT_NO_FATAL_FAILURE(fill());
-  hold_collector();
-  auto txn = db_->begin();
-  ASSERT_OK(txn);
-  ASSERT_NO_FATAL_FAILURE(erase_all(*txn));
-  ASSERT_OK(txn->commit());
+  ASSERT_NO_FATAL_FAILURE(fill_with_ghosts());
   ASSERT_OK(db_->checkpoint());
   ASSERT_NO_FATAL_FAILURE(cut_power());
   EXPECT_GE(ghosts(), std::uint64_t{kRows}) << "nobody has met them";

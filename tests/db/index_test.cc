@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "catalog/random_values_support.h"
+#include "db/allocation_support.h"
 #include "support/scale.h"
 #include "support/table_fixture.h"
 
@@ -364,6 +365,19 @@ TEST_F(IndexTest, ACursorSurvivesChangesOfWhatItStandsOn) {
   ASSERT_OK(back);
   expect_agreement(db_, people_);
   expect_sound(db_);
+}
+
+TEST_F(IndexTest, TwoHundredCursorsHoldLittleOfWhatTheyReadAhead) {
+  Index by_id = unique_id();
+  for (std::int64_t id = 0; id < 2000; ++id) ASSERT_OK(people_.insert(person(id, kPageBytes / 8)));
+  const std::size_t before = allocated_bytes();
+  std::vector<RowCursor> cursors;
+  for (std::int64_t i = 0; i < 200; ++i) {
+    cursors.push_back(by_id.range({.equal = {}, .from = ValueBound{i}, .to = {}, .prefix = {}}));
+    // The longer a cursor walks, the more it reads at once.
+    for (int step = 0; step < 600; ++step) ASSERT_TRUE(*cursors.back().next());
+  }
+  EXPECT_LT(allocated_bytes() - before, std::size_t{40} << 20);
 }
 
 }  // namespace

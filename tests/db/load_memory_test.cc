@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "db/allocation_support.h"
+#include "support/cases.h"
 #include "support/sim_file_system.h"
 #include "support/table_fixture.h"
 #include "support/watchdog.h"
@@ -26,6 +27,7 @@ TEST(LoadMemoryTest, AnEntryThatFoundNoMemoryCanBeAddedAgain) {
   Database db = *open_on(*files);
   MapLoad load = *db.load_map("m");
   Content expected;
+  CaseCount cases("R6");
   unsigned failures = 0;
   for (unsigned i = 0; i < 400; ++i) {
     const std::string key = key_of(i);
@@ -37,6 +39,7 @@ TEST(LoadMemoryTest, AnEntryThatFoundNoMemoryCanBeAddedAgain) {
       fault.stop();
       if (added) break;
       ++failures;
+      ++cases;
       ASSERT_EQ(added.error().code(), ErrorCode::kOutOfMemory) << added.error().message();
       ASSERT_EQ(load.entries(), i);
       ASSERT_OK(db.sync()) << "poisoned";

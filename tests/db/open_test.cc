@@ -1,6 +1,7 @@
 // Goal: opening is safe however the last process ended, however often, and whoever else opens at the same time.
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <functional>
 #include <semaphore>
 #include <thread>
@@ -37,6 +38,39 @@ TEST(OpenTest, FortyUncleanEndsInARowDoNotMakeItUnopenable) {
   ASSERT_OK(db);
   EXPECT_EQ(content_of(*db->open_map("m")), expected);
   expect_sound(*db);
+}
+
+// Of the two superblocks of a new database one is lost: the other must not say that it was never finished.
+TEST(OpenTest, ANewDatabaseOutlivesTheLossOfEitherSuperblock) {
+  SimFileSystem disk;
+  Database db = *open_on(disk);
+  Content expected{{"k", "v"}};
+  ASSERT_OK(db.create_map("m")->put("k", "v"));
+  for (const PageId lost : kSuperblockPages) {
+    const auto killed = disk.killed();
+    {
+      const auto data = *killed->open("/db/data.vg", OpenMode::kReadWrite);
+      ASSERT_OK(data->write(std::uint64_t{raw(lost)} * kPageBytes, std::vector<std::byte>(kPageBytes)));
+    }
+    Result<Database> after = open_on(*killed);
+    ASSERT_OK(after);
+    ASSERT_OK(after->open_map("m"));
+    EXPECT_EQ(content_of(*after->open_map("m")), expected);
+  }
+}
+
+// The directory that holds it is not ours: it may be closed to us, or of a kind that cannot be synced.
+TEST(OpenTest, ADirectoryThatCannotBeSyncedMayHoldADatabase) {
+  for (const int error : {EACCES, EPERM, EROFS, EINVAL, EOPNOTSUPP, EIO}) {
+    SimFileSystem disk;
+    ASSERT_OK(disk.make_directory("/parent"));
+    ASSERT_OK(open_on(disk, small_options(), "/parent/db")->close());
+    const std::uint64_t hit = disk.faults_hit();
+    disk.inject({.call = IoCall::kDirectorySync, .at = 2, .os_error = error});
+    const Result<Database> db = open_on(disk, small_options(), "/parent/db");
+    EXPECT_EQ(db.has_value(), error != EIO) << error << ": " << test_text(db);
+    EXPECT_EQ(disk.faults_hit(), hit + 1);
+  }
 }
 
 // A failed open must leave the log as it is: what was acknowledged is there afterwards.

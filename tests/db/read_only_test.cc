@@ -1,10 +1,8 @@
 // Goal: a database that is open read-only shows what opening it for writing would show, whatever state it was left
 // in; refuses every change; writes nothing; and shares the directory with its like, not with writers.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -14,6 +12,7 @@
 #include "db/crash_support.h"
 #include "db/read_only_support.h"
 #include "support/database.h"
+#include "support/other_process.h"
 #include "support/random.h"
 #include "support/scale.h"
 #include "support/sim_file_system.h"
@@ -44,6 +43,13 @@ void fill(Database& db, TestRandom& random) {
   ASSERT_OK(db.drop_map("dropped"));
 }
 
+/// A database that was filled and closed as it should be; what is in it.
+Content fill_and_close(FileSystem& disk, TestRandom& random) {
+  Database db = *open_on(disk);
+  fill(db, random);
+  return content_of(*db.open_map("m"));
+}
+
 /// Reads in every way there is.
 void expect_content(Database& db, const Content& expected) {
   Result<Map> map = db.open_map("m");
@@ -61,12 +67,7 @@ void expect_content(Database& db, const Content& expected) {
 TEST(ReadOnlyTest, AClosedDatabaseIsReadAndNothingIsTouched) {
   TestRandom random;
   SimFileSystem disk;
-  Content expected;
-  {
-    Database db = *open_on(disk);
-    fill(db, random);
-    expected = content_of(*db.open_map("m"));
-  }
+  const Content expected = fill_and_close(disk, random);
   disk.settle();
   ReadOnlyMount mount(disk);
   std::vector<std::string> lines;
@@ -128,10 +129,7 @@ TEST(ReadOnlyTest, AKilledDatabaseIsRecoveredInMemory) {
 TEST(ReadOnlyTest, AfterAPowerCutItShowsWhatOpeningForWritingShows) {
   TestRandom random;
   SimFileSystem disk;
-  {
-    Database db = *open_on(disk);
-    fill(db, random);
-  }
+  fill_and_close(disk, random);
   const std::size_t end = disk.position();
   unsigned recovered = 0;
   for (const Cut& cut : choose_cuts(disk.trace(), 0, scaled(60), random)) {
@@ -166,10 +164,7 @@ TEST(ReadOnlyTest, AfterAPowerCutItShowsWhatOpeningForWritingShows) {
 TEST(ReadOnlyTest, EveryChangeIsRefused) {
   TestRandom random;
   SimFileSystem disk;
-  {
-    Database db = *open_on(disk);
-    fill(db, random);
-  }
+  fill_and_close(disk, random);
   disk.settle();
   Database db = *open_on(disk, read_only_options());
   Map map = *db.open_map("m");
@@ -396,12 +391,7 @@ TEST(ReadOnlyTest, AMissingDatabaseIsNotMade) {
 TEST(ReadOnlyTest, ThreadsShareASmallCache) {
   TestRandom random;
   SimFileSystem disk;
-  Content expected;
-  {
-    Database db = *open_on(disk);
-    fill(db, random);
-    expected = content_of(*db.open_map("m"));
-  }
+  const Content expected = fill_and_close(disk, random);
   ReadOnlyMount mount(disk);
   Options options = read_only_options();
   options.cache_bytes = std::size_t{256} << 10;
@@ -480,31 +470,20 @@ TEST(ReadOnlyTest, TwoProcessesReadAtOnce) {
   const TempDirectory temporary;
   const std::string directory = temporary.file("shop.vg");
   make_database(directory);
-  int ready[2];
-  ASSERT_EQ(::pipe(ready), 0);
-  const pid_t child = ::fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
+  OtherProcess other([&] {
     auto db = Database::open(directory, read_only_options());
     const bool good = db && db->open_map("m")->get("alice")->value() == "42";
-    const char answer = good ? 'y' : 'n';
-    static_cast<void>(!::write(ready[1], &answer, 1));
-    while (true) ::pause();
-  }
-  char answer = 0;
-  ASSERT_EQ(::read(ready[0], &answer, 1), 1);
-  EXPECT_EQ(answer, 'y');
+    return good ? std::optional<Database>(*std::move(db)) : std::nullopt;
+  });
+  ASSERT_TRUE(other.holds());
   EXPECT_ERROR(kLocked, Database::open(directory, small_options()));
   Result<Database> here = Database::open(directory, read_only_options());
   ASSERT_OK(here);
   EXPECT_EQ(here->open_map("m")->get("alice")->value(), "42");
-  ::kill(child, SIGKILL);
-  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  other.kill();
   EXPECT_ERROR(kLocked, Database::open(directory, small_options()));
   ASSERT_OK(here->close());
   EXPECT_OK(Database::open(directory, small_options()));
-  ::close(ready[0]);
-  ::close(ready[1]);
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 // Method: that of power_cut_test.cc, with a workload most of whose changes go to a table with a unique and another
 // index: rows that grow and shrink, some beyond their page, some beyond any page; transactions over rows, maps and
 // several tables, rolled back or not; refused duplicates; tables made, loaded and dropped, indexes made and dropped
-// meanwhile. Failing I/O with the same workload: fault_test.cc; the order of writes: ordering_test.cc; killed
+// meanwhile. Failing I/O with the same workload: fault_sweep_test.cc; the order of writes: ordering_test.cc; killed
 // processes: stress/kill_test.cc.
 #include <gtest/gtest.h>
 
@@ -31,17 +31,13 @@ class TableCrashTest : public PowerCutTest {
 
 TEST_F(TableCrashTest, OneThread) {
   workload_.steps = 250;
-  record();
-  if (HasFatalFailure()) return;
-  check_cuts(disk_, scaled(450));
+  record_and_cut(scaled(450));
 }
 
 TEST_F(TableCrashTest, FourThreadsSharePagesAndCommits) {
   workload_.threads = 4;
   workload_.steps = 100;
-  record();
-  if (HasFatalFailure()) return;
-  check_cuts(disk_, scaled(300));
+  record_and_cut(scaled(300));
 }
 
 TEST_F(TableCrashTest, MoreDataThanCache) {
@@ -51,50 +47,40 @@ TEST_F(TableCrashTest, MoreDataThanCache) {
   workload_.ops_max = 16;
   workload_.large_one_in = 8;
   workload_.ddl_one_in = 40;
-  record();
-  if (HasFatalFailure()) return;
-  check_cuts(disk_, scaled(100));
+  record_and_cut(scaled(100));
 }
 
 TEST_F(TableCrashTest, MostlyChangesOfTheCatalog) {
   workload_.steps = 150;
   workload_.ddl_one_in = 2;
-  record();
-  if (HasFatalFailure()) return;
-  check_cuts(disk_, scaled(200));
+  record_and_cut(scaled(200));
 }
 
 TEST_F(TableCrashTest, ManyCheckpoints) {
   workload_.threads = 2;
   workload_.steps = 60;
   workload_.checkpoint_one_in = 3;
-  record();
-  if (HasFatalFailure()) return;
-  check_cuts(disk_, scaled(100));
+  record_and_cut(scaled(100));
 }
 
 TEST_F(TableCrashTest, RelaxedCommitsAreLostFromTheEndOnly) {
   workload_.threads = 2;
   workload_.steps = 150;
   workload_.durability = Durability::kRelaxed;
-  record();
-  if (HasFatalFailure()) return;
-  check_cuts(disk_, scaled(100));
+  record_and_cut(scaled(100));
 }
 
 TEST_F(TableCrashTest, DuringRecovery) {
   workload_.threads = 2;
   workload_.steps = 100;
-  record();
-  if (HasFatalFailure()) return;
+  ASSERT_NO_FATAL_FAILURE(record());
   check_recoveries(scaled(5));
 }
 
 TEST_F(TableCrashTest, AfterAKillNothingUnsyncedCountsAsDurable) {
   workload_.threads = 2;
   workload_.steps = 100;
-  record();
-  if (HasFatalFailure()) return;
+  ASSERT_NO_FATAL_FAILURE(record());
   check_kills(scaled(15));
 }
 
@@ -102,8 +88,7 @@ TEST_F(TableCrashTest, AfterAKillNothingUnsyncedCountsAsDurable) {
 TEST_F(TableCrashTest, AnOpenTransactionLeavesNothing) {
   workload_.steps = 80;
   workload_.cache_bytes = std::size_t{2} << 20;
-  record(false);
-  if (HasFatalFailure()) return;
+  ASSERT_NO_FATAL_FAILURE(record(false));
   const std::size_t from = disk_.position();
   {
     Result<Transaction> txn = left_open_->begin();
@@ -138,8 +123,7 @@ TEST_F(TableCrashTest, AnOpenTransactionLeavesNothing) {
 TEST_F(TableCrashTest, AnUnfinishedLoadLeavesNothing) {
   workload_.steps = 40;
   workload_.cache_bytes = std::size_t{2} << 20;
-  record(false);
-  if (HasFatalFailure()) return;
+  ASSERT_NO_FATAL_FAILURE(record(false));
   const std::size_t from = disk_.position();
   {
     Result<TableLoad> load = left_open_->load_table("loaded", workload_schema());

@@ -5,20 +5,14 @@
 #include <set>
 #include <thread>
 
+#include "support/disk_fixture.h"
 #include "support/scale.h"
-#include "support/sim_file_system.h"
-#include "support/table_fixture.h"
 
 namespace vaultgres {
 namespace {
 
-class TableLoadTest : public ::testing::Test {
+class TableLoadTest : public DatabaseOnDiskTest {
  protected:
-  TableLoadTest() { reopen(); }
-  void reopen() {
-    db_.reset();
-    db_.emplace(*open_on(disk_));
-  }
   static Row row_of(std::int64_t i) {
     return person(i, i % 97 == 0 ? 2 * kPageBytes + static_cast<std::size_t>(i) : static_cast<std::size_t>(i % 150));
   }
@@ -43,13 +37,6 @@ class TableLoadTest : public ::testing::Test {
     }
     expect_sound(db);
   }
-  void expect_given_back(std::uint64_t pages) {
-    EXPECT_TRUE(comes_true([&] { return pages_in_use(*db_) <= pages; })) << pages_in_use(*db_) << " of " << pages;
-    expect_sound(*db_);
-  }
-
-  SimFileSystem disk_;
-  std::optional<Database> db_;
 };
 
 TEST_F(TableLoadTest, ALoadedTableIsLikeAnyOther) {

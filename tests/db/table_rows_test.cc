@@ -190,6 +190,25 @@ TEST_F(TableRowsTest, RandomOperationsEqualAMapFromPlaces) {
   expect_rows();
 }
 
+TEST_F(TableRowsTest, AScanEndsWhoeverInsertsForEachOfItsRows) {
+  fill(1, 500);
+  const std::uint64_t before = rows_.size();
+  TableScan scan = people_.scan();
+  std::int64_t seen = 0;
+  std::int64_t next_id = 1000;
+  while (*scan.next()) {
+    ASSERT_LT(++seen, 20000) << "the scan follows the rows that are inserted because of it";
+    for (int copy = 0; copy < 2; ++copy) {
+      const Row row = person(next_id++);
+      const Result<RowId> id = people_.insert(row);
+      ASSERT_OK(id);
+      rows_[*id] = row;
+    }
+  }
+  EXPECT_GE(static_cast<std::uint64_t>(seen), before);
+  expect_rows();
+}
+
 TEST_F(TableRowsTest, RoomOfErasedRowsIsUsedAgain) {
   unique_id();
   cities();

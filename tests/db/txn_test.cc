@@ -26,7 +26,7 @@ class TxnTest : public ::testing::TestWithParam<Durability> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Modes, TxnTest, ::testing::Values(Durability::kDurable, Durability::kRelaxed),
-                         [](const auto& mode) { return mode.param == Durability::kDurable ? "Durable" : "Relaxed"; });
+                         durability_name);
 
 TEST_P(TxnTest, OthersSeeAllOfACommitAndNothingBefore) {
   ASSERT_OK(map_.put("old", "1"));

@@ -156,14 +156,6 @@ TEST(Heap, AMapThatContradictsItselfIsDamage) {
     ASSERT_EQ(MapPageView(root.page()).count(), 2u);
     for (unsigned i = 0; i < 2; ++i) leaves[i] = MapPageView(root.page()).id(i);
   }
-  const auto replace = [&](PageId id, const TestPage& image) {
-    LogSpace log_space(*space.log);
-    must(log_space.reserve(log_bytes_for(kPageBytes + 512)));
-    ExclusiveGuard page = must(space.pool->exclusive(id, Hint::kNormal));
-    PayloadBuffer payload;
-    encode_page_image(payload, Bytes(image.bytes()));
-    space.commit({{&page, PageOp::kImage, &payload}});
-  };
   const auto enumerate = [&](std::uint32_t from) -> std::string {
     std::uint32_t count = 0;
     const Status done = heap.pages(from, [&](std::uint32_t, PageId) { return ++count <= wanted; });
@@ -172,17 +164,13 @@ TEST(Heap, AMapThatContradictsItselfIsDamage) {
   };
   /// `from`: from where on an enumeration meets the page.
   const auto expect_damage = [&](const char* what, PageId id, std::uint32_t from, auto change) {
-    TestPage before;
-    {
-      const SharedGuard page = must(space.pool->shared(id, Hint::kNormal));
-      std::memcpy(before.bytes().data(), page.page().data(), kPageBytes);
-    }
+    const TestPage before = space.image_of(id);
     TestPage image = before;
     change(image.bytes());
     ASSERT_EQ(text_of(verify_map_page(image.bytes())), "ok") << what << ": would be found at load";
-    replace(id, image);
+    space.replace(id, image.bytes());
     EXPECT_EQ(enumerate(from), "damage") << what;
-    replace(id, before);
+    space.replace(id, before.bytes());
     ASSERT_EQ(enumerate(0), std::to_string(wanted) + " pages");
   };
   const auto header = [](MutableBytes page) -> MapHeader& {

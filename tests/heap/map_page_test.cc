@@ -78,6 +78,37 @@ TEST(MapPage, ClassesPromiseEnough) {
   }
 }
 
+// Goal: verify_map_page() looks at each of its rules: a page that breaks only that one is called wrong for it.
+TEST(MapPage, EachRuleIsVerified) {
+  struct Broken {
+    const char* what;
+    std::size_t offset;  // of a byte that is changed
+  };
+  const Broken all[] = {
+      {"it is none", offsetof(PageHeader, type)},
+      {"unknown page flags", offsetof(PageHeader, flags)},
+      {"reserved bytes are not zero", offsetof(PageHeader, reserved)},
+      {"an entry beyond the last is not zero", kMapIdsOffset + 4 * 2},
+      {"an entry beyond the last is not zero", kMapClassesOffset + 2},
+      {"an entry beyond the last is not zero", kPageBytes - 1},
+  };
+  for (const Broken& broken : all) {
+    TestPage page = new_map(0, 0);
+    ASSERT_TRUE(append(page, 5) && append(page, 6));
+    ASSERT_EQ(text_of(verify_map_page(page.bytes())), "ok");
+    page.bytes()[broken.offset] ^= std::byte{0x80};
+    EXPECT_NE(text_of(verify_map_page(page.bytes())).find(broken.what), std::string::npos) << broken.what;
+  }
+  for (const PageId no_page : {PageId{0}, kNoPage}) {
+    TestPage page = new_map(0, 0);
+    append_map_entry(page.bytes(), no_page, 1);
+    EXPECT_NE(text_of(verify_map_page(page.bytes())).find("an entry is no page"), std::string::npos);
+  }
+  TestPage page;
+  build_map_page(page.bytes(), ObjectId{7}, true, 0, 500);
+  EXPECT_NE(text_of(verify_map_page(page.bytes())).find("a root that does not begin"), std::string::npos);
+}
+
 // Goal: any bytes are safe to look at, to verify and to apply operations to.
 TEST(MapPage, HostileBytes) {
   for (std::uint64_t round = 0; round < scaled(1000); ++round) {

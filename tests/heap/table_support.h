@@ -1,34 +1,15 @@
 // A table on a simulated disk, with everything that a heap works with open on it.
 #pragma once
 
-#include <atomic>
-#include <cstdlib>
-#include <map>
-#include <memory>
+#include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
-#include "buffer/page_image.h"
-#include "format/superblock.h"
 #include "heap/page_support.h"
-#include "space/bitmap.h"
-#include "support/sim_file_system.h"
-#include "wal/log_reader.h"
-#include "wal/log_space.h"
-#include "wal/record.h"
+#include "support/page_space.h"
 
 namespace vaultgres {
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) {
-    ADD_FAILURE() << result.error().message();
-    std::abort();
-  }
-  return *std::move(result);
-}
-inline void must(const Status& status) {
-  ASSERT_TRUE(status) << status.error().message();
-}
 
 inline Status validate_page(PageId id, Bytes page) {
   switch (static_cast<PageType>(page_header(page).type.get())) {
@@ -43,49 +24,23 @@ inline Status validate_page(PageId id, Bytes page) {
   }
 }
 
-class TableSpace {
+class TableSpace : public PageSpace {
  public:
-  static constexpr std::size_t kSegment = 64 << 10;
-
-  explicit TableSpace(std::size_t frames = 512) {
-    register_image_ops(redo_);
-    register_bitmap_ops(redo_);
-    register_heap_ops(redo_);
-    must(disk.make_directory("log"));
-    data_ = must(disk.open("data", OpenMode::kCreate));
-    doublewrite_ = must(disk.open("doublewrite", OpenMode::kCreate));
-    must(data_->allocate(0, std::uint64_t{16} * kPageBytes));
-    open_layers(frames);
-    must(allocator->format());
+  explicit TableSpace(std::size_t frames = 512) : PageSpace(&register_heap_ops, &validate_page, frames) {
+    context_.emplace(HeapContext{*pool, *log, *allocator});
   }
-  ~TableSpace() { close_layers(); }
 
   /// Everything goes to disk and is opened anew: what was not logged may be gone.
   void reopen(std::size_t frames = 512) {
-    must(log->flush(log->filled()));
-    must(pool->flush_all());
-    log_first_ = (raw(log->end()) / kSegment + 2) * kSegment;
-    close_layers();
-    open_layers(frames);
-    must(allocator->open());
+    context_.reset();
+    close();
+    must(open_again(frames));
+    context_.emplace(HeapContext{*pool, *log, *allocator});
   }
 
   /// A new, empty table.
-  Heap create_table(ObjectId object) {
-    for (;;) {
-      LogSpace log_space(*log);
-      must(log_space.reserve(log_bytes_for(kPageBytes + 1024)));
-      PageReservation pages = must(allocator->reserve(1));
-      FrameTicket frames = must(pool->reserve_frames(1));
-      MiniTxn mini(*pool, *log, RecordKind::kSystem);
-      Heap::add_new_root(mini, mini.own(pool->create(pages[0], frames)), object);
-      if (!allocator->add_to(mini, pages.ids(), {})) continue;
-      mini.commit();
-      pages.committed(1);
-      return table(object, pages[0]);
-    }
-  }
-  Heap table(ObjectId object, PageId root) { return Heap(*context, object, root); }
+  Heap create_table(ObjectId object) { return table(object, create_root(&Heap::add_new_root, object)); }
+  Heap table(ObjectId object, PageId root) { return Heap(*context_, object, root); }
 
   /// Changes to latched pages as one record.
   struct Part {
@@ -205,22 +160,10 @@ class TableSpace {
   /// Every page that the log names, made anew from nothing but the log, is the page as it is. Call it before any
   /// reopen().
   void expect_redo_gives_the_same() {
-    must(log->flush(log->filled()));
-    const EpochSpan span{epoch_, epoch_ * 77, Lsn{log_first_}, kNoLsn};
-    LogReader reader = must(LogReader::open(disk, "log", database_, kSegment, {span}, Lsn{log_first_}, kNoLsn));
-    std::map<PageId, TestPage> pages;
-    for (auto record = must(reader.next()); record; record = must(reader.next())) {
-      const RecordView view = must(RecordView::parse(record->bytes));
-      for (const RecordPage& part : view.pages()) {
-        must(redo_.find(raw(part.op)).apply(pages[part.page].bytes(), part.payload));
-        page_header(pages[part.page].bytes()).lsn.set(raw(record->lsn));
-      }
-    }
+    Pages pages = replay([](const Pages&) {});
     EXPECT_GT(pages.size(), 1u);
     for (auto& [id, redone] : pages) {
-      const SharedGuard guard = must(pool->shared(id, Hint::kScan));
-      TestPage page;
-      std::memcpy(page.bytes().data(), guard.page().data(), kPageBytes);
+      TestPage page = image_of(id);
       for (TestPage* each : {&page, &redone}) {
         page_header(each->bytes()).checksum.set(0);
         const auto type = static_cast<PageType>(page_header(Bytes(each->bytes())).type.get());
@@ -231,42 +174,8 @@ class TableSpace {
     }
   }
 
-  SimFileSystem disk;
-  Poison poison;
-  std::unique_ptr<Log> log;
-  std::unique_ptr<BufferPool> pool;
-  std::unique_ptr<PageAllocator> allocator;
-  std::unique_ptr<HeapContext> context;
-
  private:
-  void open_layers(std::size_t frames) {
-    LogOptions log_options;
-    log_options.segment_bytes = kSegment;
-    log_options.buffer_bytes = std::size_t{4} << 20;
-    const LogEpoch epoch{++epoch_, epoch_ * 77, Lsn{log_first_}};
-    log = must(Log::open(disk, "log", database_, epoch, Lsn{log_first_}, log_options, poison));
-    must(log->reserve(1024));  // for good: this log's first record is of no operation
-    log->append(RecordBuilder::epoch(epoch_, epoch_ - 1, kNoLsn));
-    BufferOptions options;
-    options.cache_bytes = frames * kPageBytes;
-    pool = must(BufferPool::open(*data_, *doublewrite_, database_, *log, redo_, &validate_page, options, poison));
-    pool->start_cleaner();
-    allocator = std::make_unique<PageAllocator>(*pool, *log, *data_, poison);
-    context = std::make_unique<HeapContext>(HeapContext{*pool, *log, *allocator});
-  }
-  void close_layers() {
-    context.reset();
-    allocator.reset();
-    pool.reset();
-    log.reset();
-  }
-
-  const DatabaseId database_{};
-  RedoTable redo_;
-  std::unique_ptr<File> data_;
-  std::unique_ptr<File> doublewrite_;
-  std::uint64_t epoch_ = 0;
-  std::uint64_t log_first_ = kSegment;
+  std::optional<HeapContext> context_;
 };
 
 }  // namespace vaultgres

@@ -102,6 +102,18 @@ TEST_F(FileTest, EveryCallContinuesInterruptionsAndReportsErrors) {
   }
 }
 
+// Goal: what a signal interrupts again and again fails in the end, and does not hang.
+TEST_F(FileTest, ACallThatIsInterruptedForEverFails) {
+  for (const IoCall call : {IoCall::kRead, IoCall::kWrite, IoCall::kSync, IoCall::kList}) {
+    disk_.inject({.call = call, .os_error = EINTR, .sticky = true});
+  }
+  std::byte byte{};
+  EXPECT_EQ(file_->read_up_to(0, {&byte, 1}).error().code(), ErrorCode::kIo);
+  EXPECT_EQ(file_->write(0, as_bytes("text")).error().code(), ErrorCode::kIo);
+  EXPECT_EQ(file_->sync().error().os_error(), EINTR);
+  EXPECT_EQ(disk_.list("/").error().code(), ErrorCode::kIo);
+}
+
 // Goal: the codes a caller acts on: missing, taken, locked.
 TEST_F(FileTest, CodesForMissingTakenAndLocked) {
   EXPECT_EQ(disk_.open("missing", OpenMode::kReadWrite).error().code(), ErrorCode::kNotFound);

@@ -1,6 +1,7 @@
 // The machine's own file system, in a temporary directory.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +13,8 @@
 
 #include "base/aligned_buffer.h"
 #include "io/file.h"
+#include "support/descriptors.h"
+#include "support/other_process.h"
 #include "support/random.h"
 #include "support/temp_directory.h"
 
@@ -30,6 +33,12 @@ bool equal(Bytes a, Bytes b) {
 
 class PosixFileTest : public testing::Test {
  protected:
+  /// Null when it cannot be opened, or not be locked.
+  std::unique_ptr<File> open_locked(LockMode mode) {
+    auto file = system_.open(path_, OpenMode::kReadWrite);
+    return file && (*file)->lock(mode) ? *std::move(file) : nullptr;
+  }
+
   TempDirectory directory_;
   TestRandom random_;
   FileSystem& system_ = posix_file_system();
@@ -86,6 +95,23 @@ TEST_F(PosixFileTest, FallsBackForUnalignedTransfers) {
       ASSERT_EQ(back, shadow.substr(offset, length));
     }
   }
+}
+
+// Goal: a limit of the file's size inside a block cuts a write before that block, and direct I/O goes on.
+TEST_F(PosixFileTest, ALimitInsideABlockLeavesDirectIo) {
+  EXPECT_EQ(run_in_child([&] {
+              rlimit limit{};
+              if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
+              limit.rlim_cur = 3 * kIoAlignment + 512;
+              if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
+              auto file = *system_.open(path_, OpenMode::kCreate);
+              const int before = ::fcntl(descriptor_of(path_), F_GETFL);
+              const Status written = file->write(0, AlignedBuffer::make(4 * kIoAlignment)->span());
+              if (written || written.error().code() != ErrorCode::kNoSpace) return 2;
+              if (*file->size() != 3 * kIoAlignment) return 3;
+              return ::fcntl(descriptor_of(path_), F_GETFL) == before ? 0 : 4;
+            }),
+            0);
 }
 
 // Goal: a file system without direct I/O works as well (/dev/shm is one on older kernels).
@@ -168,55 +194,27 @@ TEST_F(PosixFileTest, ReadersShareALock) {
 // Goal: the same between two processes.
 TEST_F(PosixFileTest, ReadersOfTwoProcessesShareALock) {
   ASSERT_TRUE(system_.open(path_, OpenMode::kCreate));
-  for (const LockMode child_has : {LockMode::kShared, LockMode::kExclusive}) {
-    int ready[2];
-    ASSERT_EQ(::pipe(ready), 0);
-    const pid_t child = ::fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      auto file = system_.open(path_, OpenMode::kReadWrite);
-      const char answer = file && (*file)->lock(child_has) ? 'y' : 'n';
-      static_cast<void>(!::write(ready[1], &answer, 1));
-      while (true) ::pause();
-    }
-    char answer = 0;
-    ASSERT_EQ(::read(ready[0], &answer, 1), 1);
-    EXPECT_EQ(answer, 'y');
+  for (const LockMode other_has : {LockMode::kShared, LockMode::kExclusive}) {
+    OtherProcess other([&] { return open_locked(other_has); });
+    ASSERT_TRUE(other.holds());
     auto writer = *system_.open(path_, OpenMode::kReadWrite);
     auto reader = *system_.open(path_, OpenMode::kReadOnly);
     EXPECT_EQ(writer->lock().error().code(), ErrorCode::kLocked);
-    EXPECT_EQ(reader->lock(LockMode::kShared).has_value(), child_has == LockMode::kShared);
-    ::kill(child, SIGKILL);
-    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    EXPECT_EQ(reader->lock(LockMode::kShared).has_value(), other_has == LockMode::kShared);
+    other.kill();
     EXPECT_TRUE(reader->lock(LockMode::kShared));
-    ::close(ready[0]);
-    ::close(ready[1]);
   }
 }
 
 // Goal: a lock is exclusive between processes, and the kernel drops it with a killed process.
 TEST_F(PosixFileTest, LocksOutAnotherProcess) {
   ASSERT_TRUE(system_.open(path_, OpenMode::kCreate));
-  int ready[2];
-  ASSERT_EQ(::pipe(ready), 0);
-  const pid_t child = ::fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    auto file = system_.open(path_, OpenMode::kReadWrite);
-    const char answer = file && (*file)->lock() ? 'y' : 'n';
-    static_cast<void>(!::write(ready[1], &answer, 1));
-    while (true) ::pause();
-  }
-  char answer = 0;
-  ASSERT_EQ(::read(ready[0], &answer, 1), 1);
-  EXPECT_EQ(answer, 'y');
+  OtherProcess other([&] { return open_locked(LockMode::kExclusive); });
+  ASSERT_TRUE(other.holds());
   auto file = *system_.open(path_, OpenMode::kReadWrite);
   EXPECT_EQ(file->lock().error().code(), ErrorCode::kLocked);
-  ::kill(child, SIGKILL);
-  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  other.kill();
   EXPECT_TRUE(file->lock());
-  ::close(ready[0]);
-  ::close(ready[1]);
 }
 
 // Goal: never descriptors 0 to 2 (stray output would land in the database), and none survives exec.
@@ -234,6 +232,7 @@ TEST_F(PosixFileTest, KeepsOffTheStandardDescriptors) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 
+  ASSERT_TRUE(system_.open(path_, OpenMode::kReadWrite)) << "the first one of a process takes a descriptor for good";
   std::vector<bool> before(256);
   for (int i = 0; i < 256; ++i) before[static_cast<std::size_t>(i)] = ::fcntl(i, F_GETFD) >= 0;
   auto file = *system_.open(path_, OpenMode::kReadWrite);
@@ -245,6 +244,40 @@ TEST_F(PosixFileTest, KeepsOffTheStandardDescriptors) {
     EXPECT_TRUE(flags & FD_CLOEXEC);
   }
   EXPECT_EQ(added, 1);
+}
+
+// Goal: a process that has closed all its descriptors opens files anew, which a child cannot reach either.
+TEST_F(PosixFileTest, AChildOfAProcessThatHasClosedAllDescriptorsReachesNoFile) {
+  EXPECT_EQ(run_in_child([&] {
+              if (!system_.open(path_, OpenMode::kCreate)) return 1;
+              const int useless = descriptor_of("/");
+              for (int descriptor = 3; descriptor < 256; ++descriptor) ::close(descriptor);
+              std::vector<std::unique_ptr<File>> files;
+              while (files.size() < 2 || ::fcntl(useless, F_GETFD) < 0) {
+                files.push_back(*system_.open(path_, OpenMode::kReadWrite));
+              }
+              if (useless < 0 || descriptor_of(path_) < 0) return 2;
+              return run_in_child([&] { return descriptor_of(path_) < 0 ? 0 : 3; });
+            }),
+            0);
+}
+
+// Goal: nor do a child's descriptors lead to what got the number of one that the process has closed.
+TEST_F(PosixFileTest, AChildsDescriptorsDoNotBecomeThoseOfAnotherFile) {
+  const std::string others_path = directory_.file("another's");
+  EXPECT_EQ(run_in_child([&] {
+              const auto file = *system_.open(path_, OpenMode::kCreate);
+              const int descriptor = descriptor_of(path_);
+              const int useless = descriptor_of("/");
+              if (descriptor < 0 || useless < 0) return 1;
+              ::close(useless);
+              const int others = ::open(others_path.c_str(), O_CREAT | O_RDWR, 0644);
+              if (::dup2(others, useless) != useless) return 2;
+              if (run_in_child([&] { return ::fcntl(descriptor, F_GETFD) < 0 ? 0 : 3; }) != 0) return 3;
+              if (!system_.open(path_, OpenMode::kReadWrite)) return 4;
+              return ::write(useless, "x", 1) == 1 ? 0 : 5;
+            }),
+            0);
 }
 
 // Goal: directories: make, list sorted, rename over, remove, sync, exists.

@@ -8,11 +8,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 
+#include "stress/stress_support.h"
+#include "support/cases.h"
 #include "support/crash_workload.h"
-#include "support/scale.h"
+#include "support/redo_recorder.h"
 #include "support/temp_directory.h"
 #include "support/watchdog.h"
 
@@ -22,8 +22,7 @@ namespace {
 constexpr unsigned kThreads = 8;
 
 std::uint64_t operations() {
-  const char* given = std::getenv("VG_STRESS_OPS");
-  return given != nullptr ? std::strtoull(given, nullptr, 0) : scaled(500000);
+  return stress_operations(500000);
 }
 
 std::uint64_t possible_keys() {
@@ -63,18 +62,7 @@ class Worker {
  public:
   Worker(Map map, unsigned number) : map_(std::move(map)), number_(number), random_(100 + number) {}
 
-  /// Stops at the first wrong answer, which is then a failure of the test.
-  void run(std::uint64_t operations, std::atomic<bool>& failed) {
-    for (std::uint64_t i = 0; i < operations && !failed.load(std::memory_order_relaxed); ++i) {
-      std::string wrong = one();
-      if (wrong.empty()) continue;
-      failed.store(true);
-      ADD_FAILURE() << "thread " << number_ << ", operation " << i << ": " << wrong;
-    }
-  }
-  const std::map<std::string, std::uint32_t>& own() const { return own_; }
-
- private:
+  /// Something; what was wrong with its answer, or nothing.
   std::string one() {
     const std::uint64_t choice = random_.uniform(100);
     if (choice < 45) return put();
@@ -82,7 +70,9 @@ class Worker {
     if (choice < 96) return get();
     return scan(choice % 2 == 0);
   }
+  const std::map<std::string, std::uint32_t>& own() const { return own_; }
 
+ private:
   std::string own_key() {
     for (;;) {
       std::string key = key_of(random_.uniform(keys_));
@@ -156,30 +146,25 @@ class Worker {
 
 class OracleTest : public ::testing::TestWithParam<Durability> {};
 INSTANTIATE_TEST_SUITE_P(Modes, OracleTest, ::testing::Values(Durability::kDurable, Durability::kRelaxed),
-                         [](const auto& one) { return one.param == Durability::kDurable ? "Durable" : "Relaxed"; });
+                         durability_name);
 
-TEST_P(OracleTest, EightThreadsFindExactlyWhatTheyWrote) {
-  const std::uint64_t total = operations();
+void run_threads(Durability durability, std::uint64_t total) {
   Options options;
   options.cache_bytes = cache_bytes();
-  options.durability = GetParam();
+  options.durability = durability;
   options.lock_timeout = std::chrono::milliseconds(20000);
   const TempDirectory directory;
-  Result<Database> db = GetParam() == Durability::kDurable ? Database::open_in_memory(options)
+  Result<Database> db = durability == Durability::kDurable ? Database::open_in_memory(options)
                                                            : Database::open(directory.file("db"), options);
   ASSERT_OK(db);
   Result<Map> map = db->create_map("m");
   ASSERT_OK(map);
   std::vector<Worker> workers;
   for (unsigned t = 0; t < kThreads; ++t) workers.emplace_back(*map, t);
-  std::atomic<bool> failed{false};
   {
-    const Watchdog watchdog("eight threads at work", std::chrono::seconds(60 + total / 2000));
-    std::vector<std::thread> threads;
-    for (Worker& worker : workers) threads.emplace_back([&] { worker.run(total / kThreads, failed); });
-    for (std::thread& thread : threads) thread.join();
+    const Watchdog watchdog("eight threads at work", std::chrono::seconds(600 + total / 2000));
+    ASSERT_TRUE(run_workers(workers, total / kThreads));
   }
-  ASSERT_FALSE(failed.load());
   std::map<std::string, std::uint32_t> all;
   for (const Worker& worker : workers) all.insert(worker.own().begin(), worker.own().end());
   Cursor cursor = map->cursor();
@@ -205,6 +190,18 @@ TEST_P(OracleTest, EightThreadsFindExactlyWhatTheyWrote) {
   if (total >= 50000) {
     EXPECT_GT(stats.page_evictions, 0u);
   }
+}
+
+TEST_P(OracleTest, EightThreadsFindExactlyWhatTheyWrote) {
+  run_threads(GetParam(), operations());
+}
+
+TEST_P(OracleTest, NoPageChangesWithoutARecord) {
+  RedoRecorder recorder;
+  run_threads(GetParam(), operations() / 10);
+  EXPECT_EQ(recorder.first_difference(), "");
+  EXPECT_GT(recorder.changes_compared(), operations() / 40);
+  record_cases("R24", recorder.changes_compared());
 }
 
 }  // namespace

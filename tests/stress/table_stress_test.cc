@@ -7,13 +7,12 @@
 // Each thread keeps its own rows in a std::map and compares every answer. VG_STRESS_OPS sets the number of operations.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
 #include <functional>
-#include <thread>
 
+#include "stress/stress_support.h"
+#include "support/cases.h"
 #include "support/random.h"
-#include "support/scale.h"
+#include "support/redo_recorder.h"
 #include "support/table.h"
 #include "support/watchdog.h"
 
@@ -25,8 +24,7 @@ constexpr std::int64_t kIds = 6000;
 constexpr std::int32_t kGroups = 150;
 
 std::uint64_t operations() {
-  const char* given = std::getenv("VG_STRESS_OPS");
-  return given != nullptr ? std::strtoull(given, nullptr, 0) : scaled(40000);
+  return stress_operations(40000);
 }
 
 Schema schema() {
@@ -75,18 +73,7 @@ class Worker {
         number_(number),
         random_(200 + number) {}
 
-  /// Stops at the first wrong answer, which is then a failure of the test.
-  void run(std::uint64_t operations, std::atomic<bool>& failed) {
-    for (std::uint64_t i = 0; i < operations && !failed.load(std::memory_order_relaxed); ++i) {
-      std::string wrong = one();
-      if (wrong.empty()) continue;
-      failed.store(true);
-      ADD_FAILURE() << "thread " << number_ << ", operation " << i << ": " << wrong;
-    }
-  }
-  const std::map<std::int64_t, Own>& own() const { return own_; }
-
- private:
+  /// Something; what was wrong with its answer, or nothing.
   std::string one() {
     const std::uint64_t choice = random_.uniform(100);
     if (choice < 40) return change(nullptr, own_);
@@ -98,7 +85,9 @@ class Worker {
     if (choice < 99) return walk_ids(random_.one_in(2));
     return random_.one_in(20) ? scan() : walk_ids(true);
   }
+  const std::map<std::int64_t, Own>& own() const { return own_; }
 
+ private:
   std::int64_t own_id() { return static_cast<std::int64_t>(random_.uniform(kIds / kThreads) * kThreads + number_); }
   template <class T>
   static std::string error(const char* what, const Result<T>& result) {
@@ -282,13 +271,12 @@ class Worker {
 
 class TableStressTest : public ::testing::TestWithParam<Durability> {};
 INSTANTIATE_TEST_SUITE_P(Modes, TableStressTest, ::testing::Values(Durability::kDurable, Durability::kRelaxed),
-                         [](const auto& one) { return one.param == Durability::kDurable ? "Durable" : "Relaxed"; });
+                         durability_name);
 
-TEST_P(TableStressTest, ThreadsFindExactlyTheRowsTheyWrote) {
-  const std::uint64_t total = operations();
+void run_threads(Durability durability, std::uint64_t total) {
   Options options = small_options();
   options.cache_bytes = std::max<std::size_t>(256 * kPageBytes, std::size_t{512} << 10);
-  options.durability = GetParam();
+  options.durability = durability;
   options.lock_timeout = std::chrono::milliseconds(20000);
   Result<Database> db = Database::open_in_memory(options);
   ASSERT_OK(db);
@@ -297,14 +285,10 @@ TEST_P(TableStressTest, ThreadsFindExactlyTheRowsTheyWrote) {
   ASSERT_OK(db->create_index("by_group", "t", {.columns = {{"group", true}}, .unique = false}));
   std::vector<Worker> workers;
   for (unsigned t = 0; t < kThreads; ++t) workers.emplace_back(*db, t);
-  std::atomic<bool> failed{false};
   {
     const Watchdog watchdog("threads at work on a table", std::chrono::seconds(60 + total / 500));
-    std::vector<std::thread> threads;
-    for (Worker& worker : workers) threads.emplace_back([&] { worker.run(total / kThreads, failed); });
-    for (std::thread& thread : threads) thread.join();
+    ASSERT_TRUE(run_workers(workers, total / kThreads));
   }
-  ASSERT_FALSE(failed.load());
   Rows expected;
   for (const Worker& worker : workers) {
     for (const auto& [id, own] : worker.own()) {
@@ -329,6 +313,18 @@ TEST_P(TableStressTest, ThreadsFindExactlyTheRowsTheyWrote) {
     EXPECT_GT(stats.page_evictions, 0u);
     EXPECT_GT(rows.moved_rows, 0u);
   }
+}
+
+TEST_P(TableStressTest, ThreadsFindExactlyTheRowsTheyWrote) {
+  run_threads(GetParam(), operations());
+}
+
+TEST_P(TableStressTest, NoPageChangesWithoutARecord) {
+  RedoRecorder recorder;
+  run_threads(GetParam(), operations() / 10);
+  EXPECT_EQ(recorder.first_difference(), "");
+  EXPECT_GT(recorder.changes_compared(), operations() / 40);
+  record_cases("R24", recorder.changes_compared());
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 // A table counts as a map from the rows' keys to their values (workload_rows.h), an index as one with its definition.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <optional>
@@ -373,15 +374,34 @@ inline Status run_step(Database& db, const WorkloadStep& step, const Partition& 
 /// Told of each acknowledged step at once: thread, number of its steps so far. From all threads.
 using OnAck = std::function<void(unsigned thread, unsigned acked)>;
 
-/// Runs all steps; a thread stops at its first error.
-inline std::vector<WorkloadProgress> run_workload(Database& db, const Workload& workload, const OnAck& on_ack) {
-  std::vector<WorkloadProgress> progress(workload.threads);
-  std::vector<WorkloadSteps> steps;
-  for (unsigned t = 0; t < workload.threads; ++t) steps.emplace_back(workload, t);
-  const auto run = [&](unsigned t, unsigned until) {
-    WorkloadProgress& own = progress[t];
+/// The steps of all threads, in one piece or in several.
+class WorkloadRun {
+ public:
+  explicit WorkloadRun(const Workload& workload) : workload_(workload), progress_(workload.threads) {
+    for (unsigned t = 0; t < workload.threads; ++t) steps_.emplace_back(workload, t);
+  }
+
+  /// Until every thread has made so many steps in all; a thread stops at its first error, and for good.
+  void run(Database& db, unsigned until, const OnAck& on_ack) {
+    run_thread(db, 0, workload_.setup_steps(), on_ack);
+    if (progress_[0].error) return;
+    std::vector<std::thread> threads;
+    for (unsigned t = 1; t < workload_.threads; ++t) {
+      threads.emplace_back([&, t] { run_thread(db, t, until, on_ack); });
+    }
+    run_thread(db, 0, until, on_ack);
+    for (std::thread& thread : threads) thread.join();
+  }
+  const std::vector<WorkloadProgress>& progress() const { return progress_; }
+  bool failed() const {
+    return std::any_of(progress_.begin(), progress_.end(), [](const auto& one) { return one.error.has_value(); });
+  }
+
+ private:
+  void run_thread(Database& db, unsigned t, unsigned until, const OnAck& on_ack) {
+    WorkloadProgress& own = progress_[t];
     while (own.acked < until && !own.error) {
-      const WorkloadStep step = steps[t].next();
+      const WorkloadStep step = steps_[t].next();
       if (Status done = run_step(db, step, own.content); !done) {
         own.error = done.error();
         return;
@@ -389,14 +409,18 @@ inline std::vector<WorkloadProgress> run_workload(Database& db, const Workload& 
       apply_step(own.content, step);
       on_ack(t, ++own.acked);
     }
-  };
-  run(0, workload.setup_steps());
-  if (progress[0].error) return progress;
-  std::vector<std::thread> threads;
-  for (unsigned t = 1; t < workload.threads; ++t) threads.emplace_back(run, t, workload.steps);
-  run(0, workload.steps);
-  for (std::thread& thread : threads) thread.join();
-  return progress;
+  }
+
+  const Workload workload_;
+  std::vector<WorkloadSteps> steps_;
+  std::vector<WorkloadProgress> progress_;
+};
+
+/// All steps, in one piece.
+inline std::vector<WorkloadProgress> run_workload(Database& db, const Workload& workload, const OnAck& on_ack) {
+  WorkloadRun run(workload);
+  run.run(db, workload.steps, on_ack);
+  return run.progress();
 }
 
 /// Maps that begin so belong to nobody: tests write there after a recovery.

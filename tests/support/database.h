@@ -49,6 +49,11 @@ inline void expect_sound(Database& db) {
   }
 }
 
+/// Names the instances of tests that run with both modes of commit.
+inline std::string durability_name(const ::testing::TestParamInfo<Durability>& mode) {
+  return mode.param == Durability::kDurable ? "Durable" : "Relaxed";
+}
+
 /// The error's text, or nothing.
 template <class T>
 std::string test_text(const Result<T>& result) {

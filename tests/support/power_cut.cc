@@ -105,9 +105,11 @@ void PowerCutReplay::step(const std::shared_ptr<const SimTraceEntry>& entry) {
   }
   if (entry->ignored || entry->os_error == EINTR) return;
   if (entry->op == SimOp::kSync) {
+    std::mt19937_64 random(entry->kept_seed);
     std::erase_if(pending_, [&](const auto& earlier) {
       if (!earlier->changes_file() || earlier->inode != entry->inode) return false;
-      if (entry->os_error == 0) durable_.apply_to_file(*earlier);
+      const bool kept = entry->os_error == 0 || (entry->kept_seed != 0 && random() % 2 == 0);
+      if (kept) durable_.apply_to_file(*earlier);
       return true;
     });
   } else if (entry->op == SimOp::kSyncDirectory && entry->os_error == 0) {

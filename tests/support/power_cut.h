@@ -4,7 +4,8 @@
 // each of its operations may have reached the disk or not, whatever its neighbours did, and a write may be
 // torn between sectors of 512 bytes. Names are durable once a later sync of their directory succeeds; until
 // then a prefix of the directory's operations may have. A failed sync (other than an interrupted one)
-// takes the unsynced operations of its file out of the race: they never become durable by a later sync.
+// takes the unsynced operations of its file out of the race: some may have become durable (IoFault says how they are
+// chosen), the others never will by a later sync.
 #pragma once
 
 #include <map>

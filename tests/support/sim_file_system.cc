@@ -75,6 +75,14 @@ const char* io_call_name(IoCall call) noexcept {
       return "directory sync";
     case IoCall::kMakeDirectory:
       return "make directory";
+    case IoCall::kList:
+      return "list";
+    case IoCall::kExists:
+      return "exists";
+    case IoCall::kSize:
+      return "size";
+    case IoCall::kLock:
+      return "lock";
   }
   return "?";
 }
@@ -216,6 +224,7 @@ int SimFileSystem::raw_sync_directory(const std::string& path) {
 
 int SimFileSystem::raw_exists(const std::string& path, bool* exists) {
   const std::lock_guard guard(mutex_);
+  if (const int os_error = fault(IoCall::kExists, path)) return os_error;
   Place place;
   *exists = find(path, &place) == 0 && place.inode != kNoInode;
   return 0;
@@ -223,6 +232,7 @@ int SimFileSystem::raw_exists(const std::string& path, bool* exists) {
 
 int SimFileSystem::raw_list(const std::string& path, std::vector<std::string>* names) {
   const std::lock_guard guard(mutex_);
+  if (const int os_error = fault(IoCall::kList, path)) return os_error;
   Place place;
   if (const int os_error = find(path, &place)) return os_error;
   if (place.inode == kNoInode) return ENOENT;
@@ -260,23 +270,25 @@ void SimFileSystem::close(InodeId inode, std::optional<LockMode> held) {
 
 IoAttempt SimFileSystem::read(InodeId inode, std::uint64_t offset, MutableBytes into) {
   const std::lock_guard guard(mutex_);
-  std::size_t at_most = into.size();
-  if (const int os_error = fault(IoCall::kRead, nodes_.at(inode).path, &at_most)) return {0, os_error};
+  const FaultHit fault = hit(IoCall::kRead, nodes_.at(inode).path);
+  if (fault.os_error != 0) return {0, fault.os_error};
   if ((offset | reinterpret_cast<std::uintptr_t>(into.data()) | into.size()) % alignment_ != 0) return {0, EINVAL};
-  return {live_.files.at(inode).read(offset, into.first(at_most)), 0};
+  return {live_.files.at(inode).read(offset, into.first(std::min(into.size(), fault.transfer_at_most))), 0};
 }
 
 IoAttempt SimFileSystem::write(InodeId inode, std::uint64_t offset, Bytes from) {
   const std::lock_guard guard(mutex_);
   const std::string& path = nodes_.at(inode).path;
   SimTraceEntry entry{.op = SimOp::kWrite, .inode = inode, .path = path, .offset = offset, .length = from.size()};
-  std::size_t at_most = from.size();
-  if (const int os_error = fault(IoCall::kWrite, path, &at_most))
-    return {0, record_failure(std::move(entry), os_error)};
+  const FaultHit fault = hit(IoCall::kWrite, path);
+  if (fault.os_error != 0) {
+    record_failure(std::move(entry), fault.os_error);
+    return fault.lies ? IoAttempt{from.size(), 0} : IoAttempt{0, fault.os_error};
+  }
   if ((offset | reinterpret_cast<std::uintptr_t>(from.data()) | from.size()) % alignment_ != 0) return {0, EINVAL};
-  from = from.first(at_most);
+  from = from.first(std::min(from.size(), fault.transfer_at_most));
   if (from.empty()) return {0, 0};
-  if (!has_room(inode, offset + from.size())) return {0, record_failure(std::move(entry), ENOSPC)};
+  if (!has_room(inode, offset + from.size())) return {0, record_failure(std::move(entry), no_space_)};
   if (observer_ != nullptr) observer_->on_write(path, offset, from);
   entry.length = from.size();
   entry.pieces = cut_into_pieces(offset, from);
@@ -288,7 +300,12 @@ int SimFileSystem::sync(InodeId inode) {
   const std::lock_guard guard(mutex_);
   const std::string& path = nodes_.at(inode).path;
   SimTraceEntry entry{.op = SimOp::kSync, .inode = inode, .path = path};
-  if (const int os_error = fault(IoCall::kSync, path)) return record_failure(std::move(entry), os_error);
+  const FaultHit fault = hit(IoCall::kSync, path);
+  entry.kept_seed = fault.kept_seed;
+  if (fault.os_error != 0) {
+    record_failure(std::move(entry), fault.os_error);
+    return fault.lies ? 0 : fault.os_error;
+  }
   entry.ignored = sync_is_ignored(IoCall::kSync, path);
   if (observer_ != nullptr && !entry.ignored) observer_->on_sync(path);
   record(std::move(entry));
@@ -300,7 +317,7 @@ int SimFileSystem::truncate(InodeId inode, std::uint64_t size) {
   const std::string& path = nodes_.at(inode).path;
   SimTraceEntry entry{.op = SimOp::kTruncate, .inode = inode, .path = path, .offset = size};
   if (const int os_error = fault(IoCall::kTruncate, path)) return record_failure(std::move(entry), os_error);
-  if (!has_room(inode, size)) return record_failure(std::move(entry), ENOSPC);
+  if (!has_room(inode, size)) return record_failure(std::move(entry), no_space_);
   if (observer_ != nullptr) observer_->on_truncate(path, size);
   record(std::move(entry));
   return 0;
@@ -311,14 +328,15 @@ int SimFileSystem::allocate(InodeId inode, std::uint64_t offset, std::uint64_t l
   const std::string& path = nodes_.at(inode).path;
   SimTraceEntry entry{.op = SimOp::kAllocate, .inode = inode, .path = path, .offset = offset, .length = length};
   if (const int os_error = fault(IoCall::kAllocate, path)) return record_failure(std::move(entry), os_error);
-  if (!has_room(inode, offset + length)) return record_failure(std::move(entry), ENOSPC);
+  if (!has_room(inode, offset + length)) return record_failure(std::move(entry), no_space_);
   if (observer_ != nullptr) observer_->on_allocate(path, offset, length);
   record(std::move(entry));
   return 0;
 }
 
-int SimFileSystem::size(InodeId inode, std::uint64_t* bytes) const {
+int SimFileSystem::size(InodeId inode, std::uint64_t* bytes) {
   const std::lock_guard guard(mutex_);
+  if (const int os_error = fault(IoCall::kSize, nodes_.at(inode).path)) return os_error;
   *bytes = live_.files.at(inode).size();
   return 0;
 }
@@ -326,6 +344,7 @@ int SimFileSystem::size(InodeId inode, std::uint64_t* bytes) const {
 int SimFileSystem::lock(InodeId inode, LockMode mode, std::optional<LockMode>* held) {
   const std::lock_guard guard(mutex_);
   Node& node = nodes_.at(inode);
+  if (const int os_error = fault(IoCall::kLock, node.path)) return os_error;
   if (*held) return **held == mode ? 0 : EINVAL;
   if (node.locked || (mode == LockMode::kExclusive && node.sharers > 0)) return EWOULDBLOCK;
   if (mode == LockMode::kShared) {
@@ -440,7 +459,8 @@ std::uint64_t SimFileSystem::calls(IoCall call) const {
   return calls_[static_cast<std::size_t>(call)];
 }
 
-int SimFileSystem::fault(IoCall call, const std::string& path, std::size_t* transfer_at_most) {
+SimFileSystem::FaultHit SimFileSystem::hit(IoCall call, const std::string& path) {
+  FaultHit hit;
   ++calls_[static_cast<std::size_t>(call)];
   for (ArmedFault& armed : faults_) {
     const IoFault& fault = armed.fault;
@@ -448,14 +468,18 @@ int SimFileSystem::fault(IoCall call, const std::string& path, std::size_t* tran
     ++armed.seen;
     if (armed.seen < fault.at || (armed.seen > fault.at && !fault.sticky)) continue;
     ++faults_hit_;
-    if (fault.os_error != 0) return fault.os_error;
-    if (transfer_at_most != nullptr) *transfer_at_most = std::min(*transfer_at_most, fault.transfer_at_most);
+    hit.os_error = fault.os_error;
+    hit.kept_seed = fault.kept_seed;
+    hit.lies = fault.lies;
+    hit.transfer_at_most = std::min(hit.transfer_at_most, fault.transfer_at_most);
+    if (hit.os_error != 0) break;
   }
-  return 0;
+  return hit;
 }
 
-void SimFileSystem::limit_space(std::optional<std::uint64_t> bytes) {
+void SimFileSystem::limit_space(std::optional<std::uint64_t> bytes, int os_error) {
   const std::lock_guard guard(mutex_);
+  no_space_ = os_error;
   space_limit_ = bytes;
 }
 

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <array>
+#include <cerrno>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -37,10 +38,15 @@ enum class IoCall : std::uint8_t {
   kRemove,
   kDirectorySync,
   kMakeDirectory,
+  kList,
+  kExists,
+  kSize,
+  kLock,
 };
-inline constexpr IoCall kIoCalls[] = {IoCall::kOpen,          IoCall::kRead,         IoCall::kWrite,  IoCall::kSync,
-                                      IoCall::kTruncate,      IoCall::kAllocate,     IoCall::kRename, IoCall::kRemove,
-                                      IoCall::kDirectorySync, IoCall::kMakeDirectory};
+inline constexpr IoCall kIoCalls[] = {IoCall::kOpen,          IoCall::kRead,          IoCall::kWrite,  IoCall::kSync,
+                                      IoCall::kTruncate,      IoCall::kAllocate,      IoCall::kRename, IoCall::kRemove,
+                                      IoCall::kDirectorySync, IoCall::kMakeDirectory, IoCall::kList,   IoCall::kExists,
+                                      IoCall::kSize,          IoCall::kLock};
 const char* io_call_name(IoCall call) noexcept;
 
 /// What goes wrong with a call. With os_error 0 a transfer is only made shorter.
@@ -53,6 +59,11 @@ struct IoFault {
   bool sticky = false;                      ///< every matching call from then on
   std::size_t transfer_at_most = kNoLimit;  ///< bytes moved by a read or write; 0: it says "nothing moved"
   std::string path_contains = {};           ///< only calls whose path contains this
+  /// Of a sync that fails: a random half of the writes that it was to make durable have become so, by this seed; 0:
+  /// none of them. Those others never will.
+  std::uint64_t kept_seed = 0;
+  /// Of a write or a sync that fails: it says that it has not. The negative control of a test of failing calls.
+  bool lies = false;
 };
 
 /// Told of every operation that is about to take effect (not of calls that fail, nor of ignored syncs).
@@ -109,8 +120,8 @@ class SimFileSystem final : public FileSystem {
   std::uint64_t faults_hit() const;
   /// Calls of that kind so far, failed ones included.
   std::uint64_t calls(IoCall call) const;
-  /// Files may hold this many bytes in total (in units of 4 KiB); growing further gives ENOSPC.
-  void limit_space(std::optional<std::uint64_t> bytes);
+  /// Files may hold this many bytes in total (in units of 4 KiB); growing further gives `os_error`.
+  void limit_space(std::optional<std::uint64_t> bytes, int os_error = ENOSPC);
   std::uint64_t used_bytes() const;
   /// From now on syncs (kSync or kDirectorySync) of paths that contain this say "done" and do nothing: the
   /// negative control of a crash test.
@@ -154,8 +165,15 @@ class SimFileSystem final : public FileSystem {
   explicit SimFileSystem(SimImage image);
 
   int find(const std::string& path, Place* place) const;
-  /// Counts the call; the injected errno. A shorter transfer is written to `transfer_at_most`.
-  int fault(IoCall call, const std::string& path, std::size_t* transfer_at_most = nullptr);
+  /// What faults make of one call.
+  struct FaultHit {
+    int os_error = 0;
+    std::size_t transfer_at_most = IoFault::kNoLimit;
+    std::uint64_t kept_seed = 0;
+    bool lies = false;
+  };
+  FaultHit hit(IoCall call, const std::string& path);  ///< counts the call
+  int fault(IoCall call, const std::string& path) { return hit(call, path).os_error; }
   bool sync_is_ignored(IoCall kind, const std::string& path) const;
   void record(SimTraceEntry entry);
   int record_failure(SimTraceEntry entry, int os_error);
@@ -171,7 +189,7 @@ class SimFileSystem final : public FileSystem {
   int sync(InodeId inode);
   int truncate(InodeId inode, std::uint64_t size);
   int allocate(InodeId inode, std::uint64_t offset, std::uint64_t length);
-  int size(InodeId inode, std::uint64_t* bytes) const;
+  int size(InodeId inode, std::uint64_t* bytes);
   int lock(InodeId inode, LockMode mode, std::optional<LockMode>* held);
 
   mutable std::mutex mutex_;  // guards everything down to observer_
@@ -184,6 +202,7 @@ class SimFileSystem final : public FileSystem {
   std::uint64_t faults_hit_ = 0;
   std::array<std::uint64_t, std::size(kIoCalls)> calls_{};
   std::optional<std::uint64_t> space_limit_;
+  int no_space_ = ENOSPC;
   std::vector<std::pair<IoCall, std::string>> ignored_syncs_;
   std::size_t alignment_ = 1;
   SimObserver* observer_ = nullptr;

@@ -72,6 +72,7 @@ struct SimTraceEntry {
   SimOp op = SimOp::kMark;
   int os_error = 0;                 ///< 0, or the injected failure: the operation did not happen
   bool ignored = false;             ///< a sync that ignore_syncs() swallowed
+  std::uint64_t kept_seed = 0;      ///< of a failed sync: what it made durable all the same, 0: nothing
   InodeId inode = kNoInode;         ///< the file; for directory operations the file or directory named
   InodeId directory = kNoInode;     ///< where `name` is
   InodeId to_directory = kNoInode;  ///< rename only

@@ -21,10 +21,10 @@ inline Row person(std::int64_t id, std::size_t data_bytes = 20) {
           Value::bytes(std::string(data_bytes, static_cast<char>('a' + id % 26)))};
 }
 
-/// Waits until it is so, ten seconds at most; whether it is.
+/// Waits until it is so, for a minute or more; whether it is.
 template <class Condition>
 bool comes_true(Condition condition) {
-  for (int i = 0; i < 10000; ++i) {
+  for (int i = 0; i < 60000; ++i) {
     if (condition()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }

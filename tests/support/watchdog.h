@@ -1,10 +1,13 @@
-// Stops the test program, with a message, when something that must come to an end does not.
+// Stops the test program, with a message, when something that must come to an end does not. What its threads have done
+// until then tells a hang (all sleep) from a loop and from a machine that had no time for it.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -43,7 +46,21 @@ class Watchdog {
       if (wake_.wait_for(lock, limit_, [&] { return done_ || fed_ != fed; })) continue;
       std::fprintf(stderr, "watchdog: no end after %lld s: %s\n", static_cast<long long>(limit_.count()),
                    what_.c_str());
+      print_threads();
       std::abort();
+    }
+  }
+
+  static void print_threads() {
+    std::error_code failed;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task", failed)) {
+      double ran_ns = 0;
+      double waited_ns = 0;
+      std::string where;
+      std::ifstream(thread.path() / "schedstat") >> ran_ns >> waited_ns;
+      std::ifstream(thread.path() / "wchan") >> where;
+      std::fprintf(stderr, "thread %s: ran for %.1f s, waited %.1f s for a processor, is in %s\n",
+                   thread.path().filename().c_str(), ran_ns / 1e9, waited_ns / 1e9, where.c_str());
     }
   }
 

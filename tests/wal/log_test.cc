@@ -11,9 +11,11 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <semaphore>
 #include <set>
 #include <thread>
 
+#include "support/hooked_file_system.h"
 #include "support/scale.h"
 #include "wal/block.h"
 #include "wal/log_space.h"
@@ -210,6 +212,31 @@ TEST(Log, FlusherServesRequestsIntervalsAndFullBuffers) {
   }
 }
 
+TEST(Log, FlushesDoNotWaitForASegmentThatIsMadeAhead) {
+  const auto disk = test_disk();
+  TestRandom random;
+  std::atomic<bool> armed{false};
+  std::atomic<bool> held{false};
+  std::binary_semaphore go{0};
+  HookedFileSystem slow(*disk, [&](FileCall call, const std::string&) {
+    if (call != FileCall::kAllocate || !armed.exchange(false)) return;
+    held.store(true);
+    go.acquire();
+  });
+  LogOptions eager = kSmall;
+  eager.flush_interval_ms = 1;
+  TestLog test(slow, eager);
+  armed.store(true);
+  // There is room for this in the segment, but not for half a segment besides.
+  ASSERT_TRUE(test.log->reserve(20 << 10));
+  EXPECT_TRUE(eventually([&] { return held.load(); }));
+  for (int i = 0; i < 3; ++i) {
+    const KeptRecord kept = test.append(test_record(random, 100, 0));
+    EXPECT_TRUE(eventually([&] { return test.log->durable() >= kept.lsn; }));
+  }
+  go.release();
+}
+
 /// Every log block is written at most once under one segment number, not counting the zeros before.
 class WrittenOnce : public SimObserver {
  public:
@@ -260,7 +287,7 @@ TEST(Log, BlocksAreWrittenOnceAndSegmentsAreReused) {
           }
           const std::lock_guard lock(mutex);
           written.push_back({appended.address, appended.lsn, std::move(bytes)});
-          if (i % 25 == 24) {
+          if (i % 5 == 4) {
             keep = std::max(keep.load(), raw(written[written.size() / 2].address));  // they are not quite in order
             EXPECT_TRUE(test.log->recycle(Lsn{keep.load()}));
           }
@@ -286,20 +313,21 @@ TEST(Log, BlocksAreWrittenOnceAndSegmentsAreReused) {
 
 TEST(Log, OldBlocksOfAReusedSegmentAreNeverAccepted) {
   const auto disk = test_disk();
+  WrittenOnce once;
+  disk->set_observer(&once);
   TestRandom random(6);
   TestLog test(*disk, kSmall);
   std::vector<KeptRecord> written{test.epoch_record};
   Lsn start = test.epoch_record.address;
-  int reused = 0;
-  for (std::uint64_t i = 0; i < scaled(400); ++i) {
+  for (std::uint64_t i = 0; i < 400; ++i) {
     written.push_back(test.append(test_record(random, random.between(24, 6000), i)));
     if (random.one_in(3)) {
       ASSERT_TRUE(test.log->flush(written.back().lsn));
     }
-    if (random.one_in(20)) {
-      start = written[written.size() - 1 - random.uniform(10) % written.size()].address;
+    if (i % 20 == 19) {
+      // Never back: what lies below an earlier one is gone.
+      start = std::max(start, written[written.size() - 1 - random.uniform(10)].address);
       ASSERT_TRUE(test.log->recycle(start));
-      ++reused;
     }
     if (!random.one_in(10)) continue;
     const auto after = disk->killed();
@@ -314,7 +342,7 @@ TEST(Log, OldBlocksOfAReusedSegmentAreNeverAccepted) {
     EXPECT_TRUE(is_prefix(read->records, expected));
     EXPECT_EQ(read->last_block_end, test.log->durable());
   }
-  EXPECT_GT(reused, 0);
+  EXPECT_GT(once.renames(), 0);
 }
 
 TEST(Log, ReserveFindsTheDiskFullAndRoomAgain) {
@@ -402,6 +430,36 @@ TEST(Log, ASpareSegmentIsEnoughToGoOnForEverOnAFullDisk) {
   EXPECT_FALSE(test.poison.is_set());
 }
 
+// A long rollback appends what was reserved for it, and every flush beside it pads a block.
+TEST(Log, PaddingThatNobodyHasReservedLeavesRoomForWhatIsReserved) {
+  const auto disk = test_disk();
+  TestLog test(*disk, kSmall);
+  TestRandom random;
+  constexpr std::size_t kRecord = 150;
+  LogSpace kept(*test.log);
+  while (kept.reserve(kRecord + 20)) disk->limit_space(disk->used_bytes());
+  Status flushed;
+  int records = 0;
+  for (; flushed; ++records) {
+    ASSERT_LT(records, 10000) << "padding is for nothing";
+    test.append(test_record(random, kRecord, 1));
+    test.log->unreserve(kRecord + 20);
+    kept.keep(kRecord + 20);
+    flushed = test.log->flush_all();
+  }
+  EXPECT_EQ(flushed.error().code(), ErrorCode::kNoSpace) << flushed.error().message();
+  EXPECT_GE(records, 2) << "a few have room in any case";
+  // Others, who have reserved a block, and what is left.
+  KeptRecord last{};
+  while (test.log->end() < Lsn{(raw(test.log->epoch().first) / kTestSegment + 1) * kTestSegment - kTestSegment / 8}) {
+    last = test.append(test_record(random, kRecord, 1));
+  }
+  ASSERT_TRUE(test.log->flush(last.lsn));
+  EXPECT_FALSE(test.poison.is_set());
+  // With nothing to flush there is nothing to pad.
+  EXPECT_TRUE(test.log->flush_all());
+}
+
 TEST(Log, WhatWaitsForReuseStaysWhenAReservationFails) {
   const auto disk = test_disk();
   TestLog test(*disk, kSmall);
@@ -448,6 +506,30 @@ TEST(Log, ASegmentThatWasGivenBackIsNotReplacedByAnother) {
     ASSERT_TRUE(test.log->read(kept.address, bytes));
     ASSERT_EQ(bytes, kept.bytes);
   }
+}
+
+TEST(Log, ASegmentThatCannotBeOpenedAgainIsNotLost) {
+  const auto disk = test_disk();
+  TestLog test(*disk, kSmall);
+  TestRandom random;
+  ASSERT_TRUE(test.log->reserve(2 * kTestSegment));
+  KeptRecord last;
+  for (int i = 0; i < 12; ++i) last = test.append(test_record(random, 20000, 1));
+  ASSERT_TRUE(test.log->flush(last.lsn));
+  test.log->unreserve(2 * kTestSegment);
+  ASSERT_TRUE(test.log->recycle(test.log->durable()));
+  disk->limit_space(disk->used_bytes());
+  const std::size_t files = disk->list(kTestDirectory)->size();
+  disk->inject({.call = IoCall::kOpen, .os_error = EMFILE, .sticky = true, .path_contains = ".log"});
+  for (int i = 0; i < 3; ++i) {
+    const Status refused = test.log->reserve(2 * kTestSegment);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().os_error(), EMFILE) << refused.error().message();
+  }
+  disk->clear_faults();
+  EXPECT_EQ(disk->list(kTestDirectory)->size(), files);
+  EXPECT_TRUE(test.log->reserve(2 * kTestSegment)) << "the disk is full, and those that wait are not found";
+  EXPECT_FALSE(test.poison.is_set());
 }
 
 TEST(Log, FilesFromBeforeAreNeverReused) {

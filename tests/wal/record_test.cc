@@ -98,7 +98,7 @@ TEST(Record, BuildersRoundTrip) {
   ASSERT_TRUE(view);
   EXPECT_EQ(view->kind(), RecordKind::kRollbackEnd);
 
-  const auto epoch = RecordBuilder::epoch(5, 4, Lsn{777});
+  const auto epoch = RecordBuilder::epoch(5, 4, Lsn{777}, 99);
   view = RecordView::parse(epoch);
   ASSERT_TRUE(view);
   EXPECT_EQ(view->epoch().number.get(), 5u);
@@ -121,7 +121,7 @@ TEST(Record, BuildersRoundTrip) {
 
 TEST(Record, EveryOtherLengthIsRefused) {
   for (std::vector<std::byte> whole :
-       {full_update(), RecordBuilder::commit(TxnId{3}, Lsn{1}), RecordBuilder::epoch(2, 1, Lsn{9}),
+       {full_update(), RecordBuilder::commit(TxnId{3}, Lsn{1}), RecordBuilder::epoch(2, 1, Lsn{9}, 3),
         RecordBuilder::checkpoint(Lsn{1}, 2, 3, {})}) {
     for (std::size_t length = 0; length <= whole.size() + 8; ++length) {
       std::vector<std::byte> changed(length);
@@ -150,7 +150,9 @@ TEST(Record, ForbiddenPartsAreRefused) {
   EXPECT_TRUE(refused([](RecordHeader& h, Raw&) { h.parts.set(1); }));
   EXPECT_TRUE(refused([](RecordHeader& h, Raw&) { h.parts.set(3); }));
   EXPECT_TRUE(refused([](RecordHeader&, Raw& b) { b[sizeof(RecordHeader) + 7] = std::byte{1}; }));  // reserved
-  EXPECT_TRUE(refused([](RecordHeader& h, Raw&) { h.txn.set(1); }, RecordBuilder::epoch(2, 1, Lsn{9})));
+  EXPECT_TRUE(refused([](RecordHeader& h, Raw&) { h.txn.set(1); }, RecordBuilder::epoch(2, 1, Lsn{9}, 3)));
+  EXPECT_TRUE(refused([](RecordHeader& h, Raw&) { h.txn.set(0); }));
+  EXPECT_TRUE(refused([](RecordHeader& h, Raw&) { h.txn.set(0); }, RecordBuilder::commit(TxnId{3}, Lsn{1000})));
 }
 
 TEST(Record, RandomChangesNeverLeadOutside) {

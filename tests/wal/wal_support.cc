@@ -56,7 +56,7 @@ TestLog::TestLog(FileSystem& disk, LogOptions options, EpochSpan epoch, EpochSpa
     std::abort();
   }
   log = *std::move(opened);
-  epoch_record = append(RecordBuilder::epoch(epoch.number, previous.number, previous.end));
+  epoch_record = append(RecordBuilder::epoch(epoch.number, previous.number, previous.end, previous.salt));
   EXPECT_TRUE(log->flush(epoch_record.lsn));
 }
 

@@ -1,0 +1,45 @@
+// Goal: where there is no memory for making a log segment, the call that needs it fails and nothing else does.
+//
+// Method: buffers for direct I/O come from aligned_alloc(), of which this program has its own.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+
+#include "wal/wal_support.h"
+
+namespace {
+
+std::atomic<bool> no_aligned_memory{false};
+
+}  // namespace
+
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcept {
+  void* memory = nullptr;
+  if (no_aligned_memory.load() || ::posix_memalign(&memory, alignment, bytes) != 0) return nullptr;
+  return memory;
+}
+
+namespace vaultgres {
+namespace {
+
+TEST(Log, NoMemoryForASegmentPoisonsNothing) {
+  const auto disk = test_disk();
+  TestRandom random(1);
+  TestLog test(*disk, {.segment_bytes = kTestSegment, .buffer_bytes = 512 << 10, .flush_interval_ms = 10000});
+  const std::vector<std::string> files = *disk->list(kTestDirectory);
+  no_aligned_memory.store(true);
+  const Status reserved = test.log->reserve(4 * kTestSegment);
+  no_aligned_memory.store(false);
+  ASSERT_FALSE(reserved);
+  EXPECT_EQ(reserved.error().code(), ErrorCode::kOutOfMemory) << reserved.error().message();
+  EXPECT_FALSE(test.poison.is_set());
+  EXPECT_EQ(*disk->list(kTestDirectory), files);
+
+  ASSERT_TRUE(test.log->reserve(4 * kTestSegment));
+  const KeptRecord kept = test.append(test_record(random, 100, 0));
+  EXPECT_TRUE(test.log->flush(kept.lsn));
+}
+
+}  // namespace
+}  // namespace vaultgres
