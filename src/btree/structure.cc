@@ -123,8 +123,11 @@ Status Tree::merge(Bytes key, unsigned level) const {
   // An only child finds a neighbour when its parent has been merged.
   for (unsigned round = 0; round < 2; ++round) {
     VG_ASSIGN(Merged merged, merge_with(key, level, Neighbour::kRight));
-    if (merged == Merged::kNoRoom) {
-      VG_ASSIGN(merged, merge_with(key, level, Neighbour::kLeft));
+    if (merged != Merged::kNo && merged != Merged::kOnlyChild) {
+      // The right one has no room, or both together are still nearly empty.
+      VG_ASSIGN(const Merged with_left, merge_with(key, level, Neighbour::kLeft));
+      if (merged == Merged::kNoRoom || with_left == Merged::kDone || with_left == Merged::kDoneAndParentSmall)
+        merged = with_left;
     }
     if (merged != Merged::kOnlyChild && merged != Merged::kDoneAndParentSmall) return {};
     VG_TRY(merge(key, level + 1));

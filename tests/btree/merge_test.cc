@@ -1,0 +1,112 @@
+// Goal: pages that have become empty enough are merged away, whichever neighbour has room for what is left, and no page
+// is merged that the next insert would split again.
+//
+// Method: the leaves of a loaded tree are thinned out one by one; trees of the longest keys, whose inner nodes have few
+// children, are emptied in random order.
+#include <set>
+
+#include "btree/tree_support.h"
+#include "support/random.h"
+#include "support/scale.h"
+
+namespace vaultgres {
+namespace {
+
+class MergeTest : public ::testing::Test {
+ protected:
+  /// Leaves that are full, as ascending inserts leave them.
+  void fill() {
+    for (std::uint64_t i = 0; i < 400; ++i) space_.insert(tree_, number_key(i), std::string(kPageBytes / 64, 'v'));
+    const TreeContent content = space_.content(tree_);
+    ASSERT_GT(content.leaves.size(), 4u);
+    ASSERT_EQ(content.root_level, 1u);
+  }
+  /// The keys of each leaf, from the left.
+  std::vector<std::vector<std::string>> keys() {
+    std::vector<std::vector<std::string>> keys;
+    for (const PageId leaf : space_.content(tree_).leaves) {
+      const TestPage image = space_.image_of(leaf);
+      const NodeView view(image.bytes());
+      keys.emplace_back();
+      for (unsigned i = 0; i < view.count(); ++i) keys.back().push_back(key_of(view, i));
+    }
+    return keys;
+  }
+  void remove(const std::vector<std::string>& keys, std::size_t from, std::size_t to) {
+    for (std::size_t i = from; i < to; ++i) space_.remove(tree_, keys.at(i));
+  }
+  std::size_t leaves() { return space_.content(tree_).leaves.size(); }
+
+  TreeSpace space_;
+  Tree tree_ = space_.create_tree();
+};
+
+TEST_F(MergeTest, TheLeftNeighbourTakesWhatTheRightOneHasNoRoomFor) {
+  fill();
+  const auto before = keys();
+  remove(before[1], 0, before[1].size() / 2);
+  remove(before[2], 2, before[2].size());
+  must(tree_.merge_at(as_bytes(before[2][0])));
+  const auto after = keys();
+  ASSERT_EQ(after.size(), before.size() - 1);
+  EXPECT_EQ(after[1].size(), before[1].size() - before[1].size() / 2 + 2);
+  EXPECT_EQ(after[1].back(), before[2][1]);
+  EXPECT_EQ(after[2], before[3]);
+}
+
+TEST_F(MergeTest, AMergedLeafHasRoomForInserts) {
+  fill();
+  const auto before = keys();
+  // Together they would just fill one leaf, as the first one does now.
+  const std::size_t rest = before[2].size() / 6;
+  remove(before[1], 0, rest);
+  remove(before[2], rest, before[2].size());
+  must(tree_.merge_at(as_bytes(before[2][0])));
+  EXPECT_EQ(leaves(), before.size());
+  // But an empty leaf is not kept for that.
+  remove(before[2], 0, rest);
+  must(tree_.merge_at(as_bytes(before[2][0])));
+  EXPECT_EQ(leaves(), before.size() - 1);
+}
+
+// One of the others may have been busy when it became empty, or had no room for both prefixes.
+TEST_F(MergeTest, BothNeighboursGoWhereOneOfThemFillsNothing) {
+  fill();
+  const auto before = keys();
+  for (std::size_t leaf = 1; leaf <= 3; ++leaf) remove(before[leaf], 0, before[leaf].size());
+  must(tree_.merge_at(as_bytes(before[2][0])));
+  const auto after = keys();
+  ASSERT_EQ(after.size(), before.size() - 2);
+  EXPECT_EQ(after[1], std::vector<std::string>{});
+  EXPECT_EQ(after[2], before[4]);
+}
+
+// Long keys of a group differ in their last bytes only, so that separators are as long as keys; groups in their first
+// one, so that inner nodes have few children, and a node may be left with one, whose only neighbours are those of its
+// parent.
+TEST_F(MergeTest, NothingIsLeftOfATreeWhoseKeysAreGone) {
+  TestRandom random;
+  const std::uint64_t rounds = 2 + scaled(18);
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    std::vector<std::string> keys;
+    std::set<std::string> taken;
+    while (keys.size() < 300) {
+      std::string key(1, static_cast<char>('a' + random.uniform(8)));
+      key += std::string(kKeyBytesMax - 3, 'k') + random.bytes(2);
+      if (!taken.insert(key).second) continue;
+      space_.insert(tree_, key, "value");
+      keys.push_back(std::move(key));
+    }
+    ASSERT_GE(space_.content(tree_).root_level, 2u);
+    while (!keys.empty()) {
+      std::swap(keys[random.uniform(keys.size())], keys.back());
+      space_.remove(tree_, keys.back());
+      must(tree_.merge_at(as_bytes(keys.back())));
+      keys.pop_back();
+    }
+    ASSERT_EQ(space_.content(tree_).pages, 1u) << "round " << round;
+  }
+}
+
+}  // namespace
+}  // namespace vaultgres
