@@ -34,9 +34,11 @@ function(vg_layer_variant layer suffix page_bytes)
   target_link_libraries(vg_${layer}${suffix} PUBLIC vg_flags)
   if(suffix)
     target_precompile_headers(vg_${layer}${suffix} REUSE_FROM vg_headers)
-    # GCC 12 warns of std::string's own code when it comes from a precompiled header. The product has these warnings on.
-    target_compile_options(vg_${layer}${suffix} PRIVATE
-                           $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-restrict -Wno-stringop-overflow>)
+    set_target_properties(vg_${layer}${suffix} PROPERTIES UNITY_BUILD ${VG_UNITY})
+    # GCC 12 warns of std::string's own code when it comes from a precompiled header, and takes the anonymous namespaces
+    # of a file that is compiled with others for those of a header. The product has these warnings on.
+    target_compile_options(vg_${layer}${suffix} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-restrict
+                                                        -Wno-stringop-overflow -Wno-subobject-linkage>)
   endif()
   # Everything below it, nearest first, for the linker.
   set(below "")

@@ -31,14 +31,14 @@ Error no_such_object(ObjectKind wanted, std::string_view name, const ObjectState
 }
 
 /// One row of the catalog as it stands in a leaf.
-struct Row {
+struct CatalogRow {
   std::string name;
   std::string value;
   bool ghost;
   bool overflow;
 };
 
-Status read_rows(const Tree& catalog, Bytes from, std::vector<Row>& rows, std::string& bound, bool& at_end) {
+Status read_rows(const Tree& catalog, Bytes from, std::vector<CatalogRow>& rows, std::string& bound, bool& at_end) {
   return catalog.read_leaf(from, [&](const NodeView& leaf) {
     rows.clear();
     std::array<std::byte, kKeyBytesMax> key;
@@ -149,10 +149,10 @@ Status Core::load_catalog(bool undone) {
   Loaded loaded;
   std::string from;
   for (bool at_end = false; !at_end;) {
-    std::vector<Row> rows;
+    std::vector<CatalogRow> rows;
     std::string bound;
     VG_TRY(read_rows(catalog, as_bytes(from), rows, bound, at_end));
-    for (Row& row : rows) {
+    for (CatalogRow& row : rows) {
       if (row.overflow) {
         // The chain of a ghost may be freed. Who else needs the object finds it by the row of its new name.
         if (row.ghost) continue;

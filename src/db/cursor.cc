@@ -124,7 +124,6 @@ Result<bool> CursorState::step(ScanOrder order) {
 }  // namespace internal
 
 using internal::CursorState;
-using Place = CursorState::Place;
 
 Cursor::Cursor(std::unique_ptr<CursorState> state) noexcept : state_(std::move(state)), no_memory_(state_ == nullptr) {}
 Cursor::Cursor(Cursor&&) noexcept = default;
@@ -149,7 +148,7 @@ Result<bool> move_cursor(CursorState* state, bool no_memory, bool is_seek, Move&
     return strange && map.dropped.load() ? map.dropped_error() : there;
   });
   if (!moved) {
-    state->place = Place::kBefore;
+    state->place = CursorState::Place::kBefore;
     state->error = moved.error();
   }
   return moved;
@@ -196,11 +195,11 @@ Result<bool> Cursor::next() {
   if (state_ != nullptr && state_->step_within_batch(ScanOrder::kForward)) return true;
   return move_cursor(state_.get(), no_memory_, false, [&]() -> Result<bool> {
     switch (state_->place) {
-      case Place::kBefore:
+      case CursorState::Place::kBefore:
         return to_first(*state_);
-      case Place::kOn:
+      case CursorState::Place::kOn:
         return state_->step(ScanOrder::kForward);
-      case Place::kAfter:
+      case CursorState::Place::kAfter:
         return false;
     }
     return false;
@@ -211,11 +210,11 @@ Result<bool> Cursor::prev() {
   if (state_ != nullptr && state_->step_within_batch(ScanOrder::kBackward)) return true;
   return move_cursor(state_.get(), no_memory_, false, [&]() -> Result<bool> {
     switch (state_->place) {
-      case Place::kBefore:
+      case CursorState::Place::kBefore:
         return false;
-      case Place::kOn:
+      case CursorState::Place::kOn:
         return state_->step(ScanOrder::kBackward);
-      case Place::kAfter:
+      case CursorState::Place::kAfter:
         return to_last(*state_);
     }
     return false;
@@ -223,7 +222,7 @@ Result<bool> Cursor::prev() {
 }
 
 bool Cursor::valid() const noexcept {
-  return state_ != nullptr && state_->place == Place::kOn;
+  return state_ != nullptr && state_->place == CursorState::Place::kOn;
 }
 std::string_view Cursor::key() const noexcept {
   return valid() ? as_text(state_->key()) : std::string_view();

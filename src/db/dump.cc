@@ -47,7 +47,7 @@ Result<std::vector<Dumped>> find_all(Core& core, const std::vector<std::string>&
   return found;
 }
 
-CatalogEntry entry_of(const ObjectState& state) {
+CatalogEntry dumped_entry_of(const ObjectState& state) {
   CatalogEntry entry;
   entry.kind = state.kind;
   entry.pinned = state.pinned.load(std::memory_order_relaxed);
@@ -55,7 +55,7 @@ CatalogEntry entry_of(const ObjectState& state) {
 }
 
 Status dump_map(const std::shared_ptr<Core>& core, const Dumped& dumped, DumpWriter& writer) {
-  VG_TRY(writer.begin_object(dumped.name, entry_of(*dumped.state)));
+  VG_TRY(writer.begin_object(dumped.name, dumped_entry_of(*dumped.state)));
   const Map map = make_map({core, std::static_pointer_cast<MapState>(dumped.state), dumped.name});
   Cursor cursor = map.cursor();
   for (;;) {
@@ -67,7 +67,7 @@ Status dump_map(const std::shared_ptr<Core>& core, const Dumped& dumped, DumpWri
 
 Status dump_rows(const std::shared_ptr<Core>& core, const Dumped& dumped, DumpWriter& writer) {
   const auto state = std::static_pointer_cast<TableState>(dumped.state);
-  CatalogEntry entry = entry_of(*state);
+  CatalogEntry entry = dumped_entry_of(*state);
   entry.schema = state->schema();
   VG_TRY(writer.begin_object(dumped.name, entry));
   const Table table = make_table(std::make_shared<TableHandle>(TableHandle{core, state, dumped.name}));
@@ -84,7 +84,7 @@ Status dump_rows(const std::shared_ptr<Core>& core, const Dumped& dumped, DumpWr
 Status dump_index(const std::shared_ptr<Core>& core, const std::string& name, DumpWriter& writer) {
   return run_call(core, [&]() -> Status {
     VG_ASSIGN(const std::shared_ptr<IndexState> state, core->find_index(name));
-    CatalogEntry entry = entry_of(*state);
+    CatalogEntry entry = dumped_entry_of(*state);
     entry.index = state->definition;
     return writer.add_index(name, entry);
   });

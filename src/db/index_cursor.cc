@@ -114,7 +114,6 @@ Index make_index(std::shared_ptr<IndexHandle> handle) {
 }  // namespace internal
 
 using internal::IndexCursorState;
-using Place = IndexCursorState::Place;
 
 // --- Index
 
@@ -150,7 +149,7 @@ Result<bool> move_cursor(IndexCursorState* state, bool no_memory, bool is_seek, 
     return dropped() ? handle.index->dropped_error() : there;
   });
   if (!moved) {
-    state->place = Place::kBefore;
+    state->place = IndexCursorState::Place::kBefore;
     state->error = moved.error();
   }
   return moved;
@@ -240,22 +239,22 @@ Result<bool> RowCursor::last() {
 
 Result<bool> RowCursor::next() {
   return move_cursor(state_.get(), no_memory_, false, [&]() -> Result<bool> {
-    if (state_->place == Place::kBefore) return state_->to_first();
-    if (state_->place == Place::kAfter) return false;
+    if (state_->place == IndexCursorState::Place::kBefore) return state_->to_first();
+    if (state_->place == IndexCursorState::Place::kAfter) return false;
     return state_->step(ScanOrder::kForward);
   });
 }
 
 Result<bool> RowCursor::prev() {
   return move_cursor(state_.get(), no_memory_, false, [&]() -> Result<bool> {
-    if (state_->place == Place::kAfter) return state_->to_last();
-    if (state_->place == Place::kBefore) return false;
+    if (state_->place == IndexCursorState::Place::kAfter) return state_->to_last();
+    if (state_->place == IndexCursorState::Place::kBefore) return false;
     return state_->step(ScanOrder::kBackward);
   });
 }
 
 bool RowCursor::valid() const noexcept {
-  return state_ != nullptr && state_->place == Place::kOn;
+  return state_ != nullptr && state_->place == IndexCursorState::Place::kOn;
 }
 RowId RowCursor::id() const noexcept {
   return valid() ? state_->id : RowId{};

@@ -14,8 +14,8 @@ namespace vaultgres::internal {
 namespace {
 
 /// How often the thread looks whether a segment is finished, and when it tries again what has failed.
-constexpr std::chrono::milliseconds kPause{50};
-constexpr std::chrono::milliseconds kPauseAfterFailure{500};
+constexpr std::chrono::milliseconds kArchivePause{50};
+constexpr std::chrono::milliseconds kArchivePauseAfterFailure{500};
 
 std::chrono::milliseconds close_wait() {
 #ifdef VG_TEST_HOOKS
@@ -122,7 +122,7 @@ void LogArchive::set_held() noexcept {
 }
 
 void LogArchive::run() {
-  std::chrono::milliseconds pause = kPause;
+  std::chrono::milliseconds pause = kArchivePause;
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait_for(lock, pause, [&] { return stopping_ || hurry_; });
@@ -139,8 +139,8 @@ void LogArchive::run() {
     ++rounds_;
     round_ended_.notify_all();
     pause = done == Round::kCopied   ? std::chrono::milliseconds(0)
-            : done == Round::kFailed ? kPauseAfterFailure
-                                     : kPause;
+            : done == Round::kFailed ? kArchivePauseAfterFailure
+                                     : kArchivePause;
     if (!saying_) continue;
     lock.unlock();
     try {

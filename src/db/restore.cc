@@ -17,7 +17,7 @@ namespace internal {
 
 namespace {
 
-constexpr std::uint32_t kPagesAtOnce = 128;
+constexpr std::uint32_t kPagesRestoredAtOnce = 128;
 
 class RestoreCopy {
  public:
@@ -146,7 +146,7 @@ Status RestoreCopy::copy_pages() {
   const std::string from_path = backup_ + "/" + kBackupPagesName;
   VG_ASSIGN(const std::unique_ptr<File> from, files_.open(from_path, OpenMode::kReadOnly));
   VG_ASSIGN(const std::unique_ptr<File> to, files_.open(target_ + "/" + kDataName, OpenMode::kCreate));
-  VG_ASSIGN(AlignedBuffer buffer, AlignedBuffer::make(kPagesAtOnce * kPageBytes));
+  VG_ASSIGN(AlignedBuffer buffer, AlignedBuffer::make(kPagesRestoredAtOnce * kPageBytes));
   const std::uint32_t pages = header_.pages.get();
   VG_ASSIGN(const std::uint64_t bytes, from->size());
   if (bytes < std::uint64_t{pages} * kPageBytes) {
@@ -154,8 +154,8 @@ Status RestoreCopy::copy_pages() {
                  from_path + " is shorter than " + kBackupName + " beside it says: the backup is damaged; use another");
   }
   VG_TRY(to->allocate(0, std::uint64_t{pages} * kPageBytes));
-  for (std::uint32_t first = 0; first < pages; first += kPagesAtOnce) {
-    const std::uint32_t count = std::min(kPagesAtOnce, pages - first);
+  for (std::uint32_t first = 0; first < pages; first += kPagesRestoredAtOnce) {
+    const std::uint32_t count = std::min(kPagesRestoredAtOnce, pages - first);
     const MutableBytes chunk = buffer.span().first(count * kPageBytes);
     VG_TRY(from->read(std::uint64_t{first} * kPageBytes, chunk));
     for (std::uint32_t i = 0; i < count; ++i) {

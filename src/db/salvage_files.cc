@@ -13,7 +13,7 @@ namespace vaultgres::internal {
 
 namespace {
 
-constexpr std::uint32_t kPagesAtOnce = static_cast<std::uint32_t>((std::size_t{1} << 20) / kPageBytes);
+constexpr std::uint32_t kPagesReadAtOnce = static_cast<std::uint32_t>((std::size_t{1} << 20) / kPageBytes);
 
 std::uint64_t offset_of(PageId id) {
   return std::uint64_t{raw(id)} * kPageBytes;
@@ -242,10 +242,10 @@ PageReading DamagedFiles::read(PageId id, MutableBytes page, std::string* why) c
 
 Status DamagedFiles::read_all(
     FunctionRef<Status(PageId id, PageReading reading, Bytes page, const std::string& why)> visit) const {
-  VG_ASSIGN(AlignedBuffer buffer, AlignedBuffer::make(kPagesAtOnce * kPageBytes));
+  VG_ASSIGN(AlignedBuffer buffer, AlignedBuffer::make(kPagesReadAtOnce * kPageBytes));
   std::string why;
-  for (std::uint32_t first = 0; first < page_count_; first += kPagesAtOnce) {
-    const std::uint32_t count = std::min(kPagesAtOnce, page_count_ - first);
+  for (std::uint32_t first = 0; first < page_count_; first += kPagesReadAtOnce) {
+    const std::uint32_t count = std::min(kPagesReadAtOnce, page_count_ - first);
     const bool whole = data_->read(offset_of(PageId{first}), buffer.span().first(count * kPageBytes)).has_value();
     for (std::uint32_t i = 0; i < count; ++i) {
       const PageId id{first + i};

@@ -14,7 +14,7 @@ namespace vaultgres::internal {
 
 namespace {
 
-constexpr std::size_t kSortBytes = std::size_t{32} << 20;
+constexpr std::size_t kPlaceSortBytes = std::size_t{32} << 20;
 
 /// What the sorter is given. Keys sort as bytes; so do values of equal keys.
 ///
@@ -63,7 +63,7 @@ PageUse use_of(Bytes page) {
 
 }  // namespace
 
-FoundPages::FoundPages(FileSystem& scratch, std::string path) : sorter_(scratch, std::move(path), kSortBytes) {}
+FoundPages::FoundPages(FileSystem& scratch, std::string path) : sorter_(scratch, std::move(path), kPlaceSortBytes) {}
 
 Status FoundPages::look(const DamagedFiles& files, SalvageReport& report) {
   uses_.assign(files.page_count(), PageUse::kOther);

@@ -27,13 +27,13 @@ struct BlockHeader {
 };
 static_assert(sizeof(BlockHeader) == 16 && alignof(BlockHeader) == 1);
 
-struct RecordHeader {
+struct RunRecordHeader {
   LittleU16 key_bytes;
   LittleU16 value_bytes;
 };
-static_assert(sizeof(RecordHeader) == 4 && alignof(RecordHeader) == 1);
+static_assert(sizeof(RunRecordHeader) == 4 && alignof(RunRecordHeader) == 1);
 static_assert(Sorter::kEntryBytesMax <= std::numeric_limits<std::uint16_t>::max());
-static_assert(sizeof(BlockHeader) + sizeof(RecordHeader) + Sorter::kEntryBytesMax <= kBlockBytesMin);
+static_assert(sizeof(BlockHeader) + sizeof(RunRecordHeader) + Sorter::kEntryBytesMax <= kBlockBytesMin);
 
 constexpr std::size_t round_down(std::size_t n, std::size_t unit) {
   return n / unit * unit;
@@ -68,7 +68,7 @@ struct Record {
 
 /// Of a record that we wrote in memory, or that load_entry() has checked.
 Record record_at(const std::byte* at) noexcept {
-  RecordHeader header;
+  RunRecordHeader header;
   std::memcpy(&header, at, sizeof header);
   at += sizeof header;
   const std::size_t key_bytes = header.key_bytes.get();
@@ -129,9 +129,9 @@ Status Sorter::add(Bytes key, Bytes value) {
                                            " bytes; at most " + std::to_string(kEntryBytesMax) + " can be sorted");
   }
   if (memory_ == nullptr) start(key);
-  if (room() < sizeof(RecordHeader) + key.size() + value.size() + sizeof(Item)) VG_TRY(write_run());
+  if (room() < sizeof(RunRecordHeader) + key.size() + value.size() + sizeof(Item)) VG_TRY(write_run());
   narrow_prefix(key);
-  RecordHeader header;
+  RunRecordHeader header;
   header.key_bytes.set(static_cast<std::uint16_t>(key.size()));
   header.value_bytes.set(static_cast<std::uint16_t>(value.size()));
   std::byte* const record = records_end_;
@@ -374,7 +374,7 @@ Status Sorter::load_entry(Source& source) {
     VG_TRY(read_block(source));
   }
   const auto left = static_cast<std::size_t>(source.end - source.at);
-  RecordHeader header;
+  RunRecordHeader header;
   if (left < sizeof header) return damage(source.unread.offset, "a record is cut off in the block that ends here");
   std::memcpy(&header, source.at, sizeof header);
   const std::size_t bytes = sizeof header + header.key_bytes.get() + header.value_bytes.get();

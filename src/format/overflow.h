@@ -39,5 +39,8 @@ struct RetiredRow {
   LittleU8 reserved[3];
 };
 static_assert(sizeof(RetiredRow) == 12);
+inline Bytes bytes_of(const RetiredRow& row) noexcept {
+  return std::as_bytes(std::span(&row, 1));
+}
 
 }  // namespace vaultgres

@@ -44,10 +44,6 @@ RetiredRow chain_row(PageId head, ObjectId owner) {
   return row;
 }
 
-Bytes bytes_of(const RetiredRow& row) {
-  return std::as_bytes(std::span(&row, 1));
-}
-
 /// Adds to `mini` that the row `key` of `retired` says `row`; false when its leaf has no room.
 bool add_row(MiniTxn& mini, ExclusiveGuard& leaf, Bytes key, const RetiredRow& row) {
   const NodeView view(leaf.page());

@@ -28,10 +28,6 @@ RetiredRow make_row(RetiredKind kind, PageId page, ObjectId object) {
   return row;
 }
 
-Bytes bytes_of(const RetiredRow& row) {
-  return std::as_bytes(std::span(&row, 1));
-}
-
 bool is_chain(const RetiredRow& row) {
   return row.kind.get() == static_cast<std::uint8_t>(RetiredKind::kChain);
 }

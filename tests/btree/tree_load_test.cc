@@ -40,7 +40,7 @@ Status add_all(TreeLoad& load, const ModelMap& entries) {
   return {};
 }
 
-bool same(const ModelMap& a, const ModelMap& b) {
+bool same_but_room(const ModelMap& a, const ModelMap& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
     return x.first == y.first && x.second.value == y.second.value && x.second.flags == y.second.flags;
   });
@@ -54,7 +54,7 @@ TreeContent check_load(TreeSpace& space, const ModelMap& entries, unsigned fill_
   must(load.finish());
   EXPECT_EQ(load.entries(), entries.size());
   TreeContent content = space.content(tree);
-  EXPECT_TRUE(same(content.entries, entries)) << entries.size() << " entries";
+  EXPECT_TRUE(same_but_room(content.entries, entries)) << entries.size() << " entries";
 
   TestRandom random(entries.size());
   std::size_t more = 0;
@@ -180,7 +180,7 @@ TEST(TreeLoad, RefusesWrongEntries) {
   }
   EXPECT_EQ(load.entries(), 3000u);
   must(load.finish());
-  EXPECT_TRUE(same(space.content(tree).entries, entries));
+  EXPECT_TRUE(same_but_room(space.content(tree).entries, entries));
 }
 
 // Goal: a load into a tree that holds something already is an error, and leaves it as it is.
@@ -241,7 +241,7 @@ TEST(TreeLoad, OutOfSpaceAtEachPage) {
       space.disk.clear_faults();
       must(add_all(load, ModelMap(next, entries.end())));
       must(load.finish());
-      ASSERT_TRUE(same(space.content(tree).entries, entries));
+      ASSERT_TRUE(same_but_room(space.content(tree).entries, entries));
     } else {
       free_all(space, tree);
       ASSERT_EQ(allocated(space), before);
@@ -322,8 +322,8 @@ TEST(TreeLoad, SoundAfterEachRecord) {
       if (pages.count(tree.root()) == 0) return;
       const ModelMap so_far = LoggedTree(pages, tree.root()).check();
       EXPECT_GE(so_far.size(), count);
-      EXPECT_TRUE(
-          same(so_far, ModelMap(entries.begin(), std::next(entries.begin(), static_cast<long>(so_far.size())))));
+      EXPECT_TRUE(same_but_room(
+          so_far, ModelMap(entries.begin(), std::next(entries.begin(), static_cast<long>(so_far.size())))));
       count = so_far.size();
       ++records;
     });

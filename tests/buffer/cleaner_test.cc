@@ -58,6 +58,7 @@ TEST(Cleaner, NoRedoStartPassesAChangeThatIsNotOnDisk) {
   disk.set_observer(&disk_state);
   constexpr unsigned kWriters = 3;
   constexpr std::uint32_t kPages = 100;
+  constexpr std::size_t kStartsMin = 20;
   PoolWorld world(disk, kFramesMin + 8 * (kWriters + 1));
   world.pool().start_cleaner();
   for (std::uint32_t i = 0; i < kPages; ++i) ASSERT_TRUE(world.create(PageId{i}, i));
@@ -65,11 +66,13 @@ TEST(Cleaner, NoRedoStartPassesAChangeThatIsNotOnDisk) {
 
   std::array<std::vector<LoggedChange>, kWriters> changes;
   std::atomic<unsigned> running{kWriters};
+  std::atomic<std::size_t> starts_taken{0};
   std::vector<std::thread> writers;
   for (unsigned t = 0; t < kWriters; ++t) {
     writers.emplace_back([&, t] {
       TestRandom random(t + 1);
-      for (std::uint64_t i = 0; i < scaled(8000); ++i) {
+      // However late the first redo start is computed, there are some to look at.
+      for (std::uint64_t i = 0; i < scaled(8000) || starts_taken.load() < kStartsMin; ++i) {
         const PageId id{static_cast<std::uint32_t>(random.zipf(kPages))};
         auto guard = world.pool().exclusive(id, Hint::kNormal);
         if (!guard) break;
@@ -94,6 +97,7 @@ TEST(Cleaner, NoRedoStartPassesAChangeThatIsNotOnDisk) {
     // Only when something was written since the last one, however early the writers begin.
     if (starts.size() < 500 && (starts.empty() || end != starts.back().end)) {
       starts.push_back({end, redo, disk_state.synced()});
+      starts_taken.store(starts.size());
       if (starts.size() % 50 == 0) {
         ASSERT_TRUE(world.pool().flush_all());
       }
@@ -231,15 +235,19 @@ TEST(Cleaner, ThreadsThatTakeManyFramesAtOnceDoNotWaitForEachOther) {
 void fail_under_load(const IoFault& fault) {
   SimFileSystem disk;
   constexpr unsigned kThreads = 4;
+  constexpr std::uint32_t kPagesEach = 50;
   PoolWorld world(disk, kFramesMin + 8 * kThreads);
   world.pool().start_cleaner();
   const Watchdog watchdog("somebody waits for a frame that never comes", std::chrono::seconds(60));
+  // The others are on disk and left alone: more than there are frames.
+  for (std::uint32_t i = kThreads * kPagesEach; i < PoolWorld::kPages; ++i) ASSERT_TRUE(world.create(PageId{i}, i));
+  ASSERT_TRUE(world.pool().flush_all());
   std::atomic<unsigned> poisoned{0};
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (std::uint32_t i = 0;; ++i) {
-        const Status created = world.create(PageId{t * 100 + i % 100}, i);
+        const Status created = world.create(PageId{t * kPagesEach + i % kPagesEach}, i);
         if (created) continue;
         if (created.error().code() == ErrorCode::kPoisoned) poisoned.fetch_add(1);
         return;
@@ -249,7 +257,20 @@ void fail_under_load(const IoFault& fault) {
   disk.inject(fault);
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(poisoned.load(), kThreads);
-  EXPECT_FALSE(world.pool().load(PageId{PoolWorld::kPages - 1}, Hint::kNormal)) << "no frame will ever be clean";
+  std::vector<LoadPin> pins;
+  for (std::uint32_t i = kThreads * kPagesEach; i < PoolWorld::kPages; ++i) {
+    Result<LoadPin> pin = world.pool().load(PageId{i}, Hint::kNormal);
+    if (!pin) {
+      EXPECT_EQ(pin.error().code(), ErrorCode::kPoisoned) << pin.error().message();
+      break;
+    }
+    pins.push_back(*std::move(pin));
+  }
+  // The log may fail beside a batch that needs no more of it, and still comes to its end.
+  if (fault.path_contains != "log/") {
+    EXPECT_TRUE(pins.empty()) << "no frame will ever be clean";
+  }
+  EXPECT_LT(pins.size(), PoolWorld::kPages - kThreads * kPagesEach) << "more than there are frames";
   const Status flushed = world.pool().flush_all();
   ASSERT_FALSE(flushed);
   EXPECT_EQ(flushed.error().os_error(), fault.os_error) << "the first cause";

@@ -10,11 +10,11 @@
 namespace vaultgres {
 namespace {
 
-constexpr std::uint32_t kFrames = 256;  // so the scans' ring has 32, and a run 8 pages
 constexpr std::uint32_t kRun = 8;
 
 class ReadAheadTest : public ::testing::Test {
  protected:
+  static constexpr std::uint32_t kFrames = 256;  // so the scans' ring has 32, and a run 8 pages
   ReadAheadTest() {
     PoolWorld before(disk_, PoolWorld::kPages);
     for (std::uint32_t i = 0; i < PoolWorld::kPages; ++i) EXPECT_TRUE(before.create(PageId{i}, i));

@@ -5,11 +5,11 @@
 namespace vaultgres {
 namespace {
 
-constexpr std::uint32_t kFrames = 64;
-
 /// All pages are on disk; the cache of `world` begins empty.
 class ReplacementTest : public ::testing::Test {
  protected:
+  static constexpr std::uint32_t kFrames = 64;
+
   ReplacementTest() {
     PoolWorld before(disk_, PoolWorld::kPages);
     for (std::uint32_t i = 0; i < PoolWorld::kPages; ++i) EXPECT_TRUE(before.create(PageId{i}, i));

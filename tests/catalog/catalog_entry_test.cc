@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "catalog/literal_support.h"
 #include "catalog/random_values_support.h"
 #include "support/scale.h"
 
@@ -23,10 +24,6 @@ CatalogEntry random_entry(TestRandom& random) {
     }
   }
   return entry;
-}
-
-std::string_view view(const char* bytes, std::size_t size) {
-  return {bytes, size};
 }
 
 // Goal: the bytes of each kind are those of the format.

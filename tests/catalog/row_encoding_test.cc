@@ -4,6 +4,7 @@
 
 #include <bit>
 
+#include "catalog/literal_support.h"
 #include "catalog/random_values_support.h"
 #include "support/scale.h"
 
@@ -15,10 +16,6 @@ std::string encode(const RowCodec& codec, const Row& row) {
   const Status encoded = codec.encode(row, bytes);
   EXPECT_TRUE(encoded.has_value()) << (encoded ? "" : encoded.error().message());
   return bytes;
-}
-
-std::string_view view(const char* bytes, std::size_t size) {
-  return {bytes, size};
 }
 
 // Goal: the bytes are those of the format: no bitmap without NULLs, fixed columns in place, one end less than texts.

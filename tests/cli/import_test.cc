@@ -17,7 +17,6 @@ namespace vaultgres {
 namespace {
 
 using nlohmann::json;
-using Rows = std::vector<std::string>;
 
 class ImportTest : public ::testing::Test {
  protected:
@@ -44,11 +43,11 @@ class ImportTest : public ::testing::Test {
     return answer.code == 0 ? json::parse(answer.out)["schema"].get<std::string>() : "";
   }
   /// The table's rows in order of their places, values as text between bars.
-  Rows rows(const std::string& table = "t") const {
+  Lines rows(const std::string& table = "t") const {
     Database database = open();
     const Result<Table> opened = database.open_table(table);
     if (!opened) return {"no table"};
-    Rows found;
+    Lines found;
     TableScan scan = opened->scan();
     for (;;) {
       const Result<bool> more = scan.next();
@@ -90,8 +89,8 @@ TEST_F(ImportTest, GuessedColumns) {
   EXPECT_EQ(answer.err, "");
   EXPECT_EQ(columns(),
             "id int64, name text null, born date, seen timestamp null, score double, ok bool, zip text null");
-  EXPECT_EQ(rows(), (Rows{"1|Ada|1815-12-10|2021-04-30T12:00:00Z|1.5|true|02134",
-                          "2|Hopper, Grace|1906-12-09|NULL|2|false|10001"}));
+  EXPECT_EQ(rows(), (Lines{"1|Ada|1815-12-10|2021-04-30T12:00:00Z|1.5|true|02134",
+                           "2|Hopper, Grace|1906-12-09|NULL|2|false|10001"}));
   expect_clean();
 }
 
@@ -99,39 +98,39 @@ TEST_F(ImportTest, GuessedColumns) {
 TEST_F(ImportTest, GivenColumns) {
   make("name,id\nAda,7\n", {"--columns", "id int16, name text"});
   EXPECT_EQ(columns(), "id int16, name text");
-  EXPECT_EQ(rows(), (Rows{"7|Ada"}));
+  EXPECT_EQ(rows(), (Lines{"7|Ada"}));
   make("name,id\n", {"--columns", "name text, id text", "--header", "no"}, "u");
-  EXPECT_EQ(rows("u"), (Rows{"name|id"}));
+  EXPECT_EQ(rows("u"), (Lines{"name|id"}));
   make("a b,\"c,d\"\n1,\\x00ff\n", {"--columns", "\"a b\" int64, \"c,d\" bytes"}, "v");
   EXPECT_EQ(columns("v"), "\"a b\" int64, \"c,d\" bytes");
-  EXPECT_EQ(rows("v"), (Rows{"1|\\x00ff"}));
+  EXPECT_EQ(rows("v"), (Lines{"1|\\x00ff"}));
 }
 
 // Goal: what the dialect promises reaches the table.
 TEST_F(ImportTest, Dialect) {
   const std::vector<std::string> two = {"--columns", "id int64, name text"};
   make("\xEF\xBB\xBFid,name\r\n1,\"a\r\nb\"\r\n\r\n2,\"say \"\"x\"\"\"\r3, y ", two);
-  EXPECT_EQ(rows(), (Rows{"1|a\r\nb", "2|say \"x\"", "3| y "}));
+  EXPECT_EQ(rows(), (Lines{"1|a\r\nb", "2|say \"x\"", "3| y "}));
   make("id;name\n1;a,b\n", {"--delimiter", ";"}, "u");
-  EXPECT_EQ(rows("u"), (Rows{"1|a,b"}));
+  EXPECT_EQ(rows("u"), (Lines{"1|a,b"}));
   make("id\tname\n1\ta b\n", {"--delimiter", "\\t"}, "v");
-  EXPECT_EQ(rows("v"), (Rows{"1|a b"}));
+  EXPECT_EQ(rows("v"), (Lines{"1|a b"}));
   make("id\tname\n1\ta b\n", {"--delimiter", "\t"}, "w");
-  EXPECT_EQ(rows("w"), (Rows{"1|a b"}));
+  EXPECT_EQ(rows("w"), (Lines{"1|a b"}));
 }
 
 // Goal: each rule about NULL; one column with empty lines.
 TEST_F(ImportTest, Nulls) {
   make("a,b,c\n,,1\n\"\",\"\",2\n", {"--columns", "a text null, b text, c int64"});
-  EXPECT_EQ(rows(), (Rows{"NULL||1", "||2"}));
+  EXPECT_EQ(rows(), (Lines{"NULL||1", "||2"}));
   make("a,b\nNA,\n\"NA\",3\n", {"--columns", "a text null, b text null", "--null", "NA"}, "u");
-  EXPECT_EQ(rows("u"), (Rows{"NULL|", "NA|3"}));
+  EXPECT_EQ(rows("u"), (Lines{"NULL|", "NA|3"}));
   make("a,b\n\\N,1\n2,\\N\n", {"--null", "\\N"}, "v");
   EXPECT_EQ(columns("v"), "a int64 null, b int64 null");
-  EXPECT_EQ(rows("v"), (Rows{"NULL|1", "2|NULL"}));
+  EXPECT_EQ(rows("v"), (Lines{"NULL|1", "2|NULL"}));
   make("a\n1\n\n3\n", {}, "w");
   EXPECT_EQ(columns("w"), "a int64 null");
-  EXPECT_EQ(rows("w"), (Rows{"1", "NULL", "3"}));
+  EXPECT_EQ(rows("w"), (Lines{"1", "NULL", "3"}));
 }
 
 // Goal: every kind of bad file is an error that says line and column, and leaves no table.
@@ -196,7 +195,7 @@ TEST_F(ImportTest, MissingAndTaken) {
   expect_error(import_text("id\n1\n", {"--append"}), 6, "there is no database");
   make("id\n1\n");
   expect_error(import_text("id\n2\n"), 5, "there is a table \"t\" already; --append adds rows to a table");
-  EXPECT_EQ(rows(), (Rows{"1"}));
+  EXPECT_EQ(rows(), (Lines{"1"}));
   ASSERT_EQ(run_program({"create-map", database_, "m"}).code, 0);
   expect_error(import_text("id\n2\n", {}, "m"), 5, "there is a map \"m\" already");
   expect_error(import_text("id\n2\n", {"--append"}, "u"), 6,
@@ -224,7 +223,7 @@ TEST_F(ImportTest, GuessIsContradicted) {
 TEST_F(ImportTest, AppendIsAtomic) {
   make("id,name\n1,a\n2,b\n", {"--columns", "id int64, name text null"});
   ASSERT_EQ(run_program({"create-index", database_, "t", "t_id", "id", "--unique"}).code, 0);
-  const Rows before = rows();
+  const Lines before = rows();
   expect_error(append_text("id,name\n3,c\n4,d\n2,e\n"), 5, "t.csv:4: ");
   EXPECT_EQ(rows(), before);
   expect_error(append_text("id,name\n3,c\n4\n"), 1, "t.csv:3: 1 field for 2 columns");
@@ -235,7 +234,7 @@ TEST_F(ImportTest, AppendIsAtomic) {
   const Answer answer = append_text("name,id\nc,3\n,4\n");
   EXPECT_EQ(answer.code, 0) << answer.err;
   EXPECT_TRUE(answer.out.starts_with("2 rows into t in ")) << answer.out;
-  EXPECT_EQ(rows(), (Rows{"1|a", "2|b", "3|c", "4|NULL"}));
+  EXPECT_EQ(rows(), (Lines{"1|a", "2|b", "3|c", "4|NULL"}));
   EXPECT_EQ(append_text("5,e\n", {"--header", "no"}).code, 0);
   EXPECT_EQ(rows().size(), 5U);
   expect_clean();
@@ -247,7 +246,7 @@ TEST_F(ImportTest, CommitEvery) {
   ASSERT_EQ(run_program({"create-index", database_, "t", "t_id", "id", "--unique"}).code, 0);
   expect_error(append_text("id\n1\n2\n3\n4\n5\n6\n7\n100\n9\n", {"--commit-every", "3"}), 5,
                "; the first 6 rows are in the table");
-  EXPECT_EQ(rows(), (Rows{"100", "1", "2", "3", "4", "5", "6"}));
+  EXPECT_EQ(rows(), (Lines{"100", "1", "2", "3", "4", "5", "6"}));
   expect_error(append_text("id\n7\nx\n", {"--commit-every", "3"}), 1, "; the first 0 rows are in the table");
   EXPECT_EQ(append_text("id\n7\n8\n9\n10\n", {"--commit-every", "3"}).code, 0);
   EXPECT_EQ(rows().size(), 11U);
@@ -257,16 +256,16 @@ TEST_F(ImportTest, CommitEvery) {
 // Goal: standard input is read, with types guessed if it is a file and told why not if it is a pipe.
 TEST_F(ImportTest, StandardInput) {
   EXPECT_EQ(run_program({"import", database_, "t", "-"}, "id\n1\n").code, 0);
-  EXPECT_EQ(rows(), (Rows{"1"}));
+  EXPECT_EQ(rows(), (Lines{"1"}));
   EXPECT_EQ(run_program({"import", database_, "t", "--append"}, "id\n2\n").code, 0);
-  EXPECT_EQ(rows(), (Rows{"1", "2"}));
+  EXPECT_EQ(rows(), (Lines{"1", "2"}));
   expect_error(run_program({"import", database_, "u", "-"}, "id,x\n1\n"), 1, "standard input:2: 1 field for 2 columns");
   const std::string piped = "printf 'id\\n3\\n' | " VG_PROGRAM " import " + database_;
   const std::string quiet = " >/dev/null 2>&1";
   EXPECT_EQ(WEXITSTATUS(std::system((piped + " u -" + quiet).c_str())), 1);
   EXPECT_FALSE(has_table("u"));
   EXPECT_EQ(WEXITSTATUS(std::system((piped + " u - --columns 'id int16'" + quiet).c_str())), 0);
-  EXPECT_EQ(rows("u"), (Rows{"3"}));
+  EXPECT_EQ(rows("u"), (Lines{"3"}));
 }
 
 // Goal: the answer for programs.
@@ -314,7 +313,7 @@ TEST_F(ImportTest, EndsInTheMiddle) {
   killed.kill();
   expect_clean();
   EXPECT_FALSE(has_table());
-  EXPECT_EQ(rows("other"), (Rows{"1"}));
+  EXPECT_EQ(rows("other"), (Lines{"1"}));
 }
 
 /// A random value of the type, as parse_value() would make it.

@@ -14,8 +14,6 @@ namespace vaultgres {
 namespace {
 
 using nlohmann::json;
-constexpr std::size_t kPage = 8192;
-
 class InspectTest : public ::testing::Test {
  protected:
   /// Enough entries for a tree of two levels, and one large value.
@@ -26,7 +24,7 @@ class InspectTest : public ::testing::Test {
     }
     commands += "put\tlarge\t" + std::string(30'000, 'L') + "\n";
     ASSERT_EQ(run_program({"batch", database_, "m", "--relaxed"}, commands).code, 0);
-    pages_ = std::filesystem::file_size(data_) / kPage;
+    pages_ = std::filesystem::file_size(data_) / kProgramPageBytes;
   }
 
   Answer inspect(std::uint64_t page, std::vector<std::string> options = {}) {
@@ -47,7 +45,7 @@ class InspectTest : public ::testing::Test {
   }
   void flip(std::uint64_t page, std::size_t byte) {
     std::string bytes = read_file(data_);
-    bytes[page * kPage + byte] = static_cast<char>(bytes[page * kPage + byte] ^ 0x10);
+    bytes[page * kProgramPageBytes + byte] = static_cast<char>(bytes[page * kProgramPageBytes + byte] ^ 0x10);
     write_file(data_, bytes);
   }
 
@@ -65,7 +63,7 @@ TEST_F(InspectTest, Superblocks) {
     EXPECT_EQ(report["pages"], pages_);
     EXPECT_EQ(report["superblock"]["magic"], "VAULTGS1");
     EXPECT_EQ(report["superblock"]["format_version"], 1);
-    EXPECT_EQ(report["superblock"]["page_bytes"], kPage);
+    EXPECT_EQ(report["superblock"]["page_bytes"], kProgramPageBytes);
     EXPECT_EQ(report["superblock"]["database"].get<std::string>().size(), 32u);
     EXPECT_EQ(report["superblock"]["epochs"].size(), report["superblock"]["epoch_count"]);
     EXPECT_EQ(report["verdict"]["checksum"], "right");
@@ -127,10 +125,10 @@ TEST_F(InspectTest, Bitmap) {
 
 // Goal: the hexdump is the page's bytes.
 TEST_F(InspectTest, Hexdump) {
-  const std::string page = read_file(data_).substr(0, kPage);
+  const std::string page = read_file(data_).substr(0, kProgramPageBytes);
   const std::string hex = inspect_json(0, {"--hex"})["hex"];
-  ASSERT_EQ(hex.size(), 2 * kPage);
-  for (std::size_t i = 0; i < kPage; ++i) {
+  ASSERT_EQ(hex.size(), 2 * kProgramPageBytes);
+  for (std::size_t i = 0; i < kProgramPageBytes; ++i) {
     ASSERT_EQ(std::stoi(hex.substr(2 * i, 2), nullptr, 16), static_cast<unsigned char>(page[i]));
   }
   const std::string drawing = inspect(0, {"--hex"}).out;
@@ -175,9 +173,9 @@ TEST_F(InspectTest, RandomDamage) {
   for (std::uint64_t round = 0; round < scaled(60); ++round) {
     std::string bytes = sound;
     const std::uint64_t page = kinds[random.uniform(std::size(kinds))];
-    const std::size_t reach = random.one_in(2) ? 130 : kPage;  // headers, or anywhere
+    const std::size_t reach = random.one_in(2) ? 130 : kProgramPageBytes;  // headers, or anywhere
     for (std::uint64_t change = random.between(1, 40); change > 0; --change) {
-      bytes[page * kPage + random.uniform(reach)] = static_cast<char>(random.next());
+      bytes[page * kProgramPageBytes + random.uniform(reach)] = static_cast<char>(random.next());
     }
     write_file(data_, bytes);
     inspect_json(page, {"--all"});

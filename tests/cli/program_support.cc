@@ -21,7 +21,7 @@ namespace vaultgres {
 
 namespace {
 
-int code_of(int status) {
+int exit_code_of(int status) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -49,7 +49,7 @@ int wait_for(pid_t process) {
   int status = 0;
   while (::waitpid(process, &status, 0) < 0) {
   }
-  return code_of(status);
+  return exit_code_of(status);
 }
 
 int open_file(const std::string& path, int flags) {

@@ -3,11 +3,17 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace vaultgres {
+
+/// Bytes of a page: what the program is built with.
+inline constexpr std::size_t kProgramPageBytes = 8192;
+
+using Lines = std::vector<std::string>;
 
 struct Answer {
   int code = -1;  ///< exit code; 128 + signal when a signal ended it

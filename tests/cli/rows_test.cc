@@ -19,8 +19,6 @@ namespace vaultgres {
 namespace {
 
 using nlohmann::json;
-using Lines = std::vector<std::string>;
-constexpr std::size_t kPage = 8192;
 
 Lines lines_of(const std::string& text) {
   Lines lines;
@@ -490,7 +488,7 @@ class InspectRowsTest : public RowsTest {
     return report_of(verb(options));
   }
   std::uint64_t find(const std::string& type) {
-    const std::uint64_t pages = std::filesystem::file_size(data_) / kPage;
+    const std::uint64_t pages = std::filesystem::file_size(data_) / kProgramPageBytes;
     for (std::uint64_t page = 3; page < pages; ++page) {
       const json report = inspect(page);
       if (report["header"]["type"] == type) return page;
@@ -608,7 +606,8 @@ TEST_F(InspectRowsTest, Damage) {
   const std::uint64_t kinds[] = {find("heap"), find("free-space map")};
   for (const std::uint64_t page : kinds) {
     std::string bytes = sound;
-    bytes[page * kPage + 24] = static_cast<char>(bytes[page * kPage + 24] ^ 0x40);  // slots; level
+    bytes[page * kProgramPageBytes + 24] =
+        static_cast<char>(bytes[page * kProgramPageBytes + 24] ^ 0x40);  // slots; level
     write_file(data_, bytes);
     const json report = inspect(page);
     EXPECT_EQ(report["verdict"]["sound"], false);
@@ -620,9 +619,9 @@ TEST_F(InspectRowsTest, Damage) {
   for (std::uint64_t round = 0; round < scaled(60); ++round) {
     std::string bytes = sound;
     const std::uint64_t page = kinds[random.uniform(std::size(kinds))];
-    const std::size_t reach = random.one_in(2) ? 130 : kPage;  // headers and slots, or anywhere
+    const std::size_t reach = random.one_in(2) ? 130 : kProgramPageBytes;  // headers and slots, or anywhere
     for (std::uint64_t change = random.between(1, 40); change > 0; --change) {
-      bytes[page * kPage + random.uniform(reach)] = static_cast<char>(random.next());
+      bytes[page * kProgramPageBytes + random.uniform(reach)] = static_cast<char>(random.next());
     }
     write_file(data_, bytes);
     inspect(page, {"--all"});

@@ -11,8 +11,6 @@ namespace vaultgres {
 namespace {
 
 using nlohmann::json;
-constexpr std::size_t kPage = 8192;
-
 class SalvageProgramTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -26,7 +24,7 @@ class SalvageProgramTest : public ::testing::Test {
   }
   /// The first page of this type.
   std::uint64_t find(const std::string& type) {
-    for (std::uint64_t page = 5; page < std::filesystem::file_size(data_) / kPage; ++page) {
+    for (std::uint64_t page = 5; page < std::filesystem::file_size(data_) / kProgramPageBytes; ++page) {
       const json report = json::parse(run_program({"inspect", database_, std::to_string(page), "--json"}).out);
       if (report["header"]["type"] == type) return page;
     }
@@ -35,7 +33,7 @@ class SalvageProgramTest : public ::testing::Test {
   }
   void ruin(std::uint64_t page) {
     std::string bytes = read_file(data_);
-    std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(page * kPage), kPage, '\x5A');
+    std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(page * kProgramPageBytes), kProgramPageBytes, '\x5A');
     write_file(data_, bytes);
   }
   Answer salvage(std::vector<std::string> options = {}) {
@@ -93,7 +91,7 @@ TEST_F(SalvageProgramTest, WithoutCatalogAndSuperblocks) {
 TEST_F(SalvageProgramTest, NothingToSalvage) {
   EXPECT_EQ(run_program({"salvage", directory_.file("nothing.vg"), fresh_}).code, 6);
   EXPECT_FALSE(std::filesystem::exists(fresh_));
-  write_file(data_, std::string(20 * kPage, '\x11'));
+  write_file(data_, std::string(20 * kProgramPageBytes, '\x11'));
   const Answer answer = salvage();
   EXPECT_EQ(answer.code, 2) << answer.out;
   EXPECT_NE(answer.err.find("no Vaultgres data file"), std::string::npos) << answer.err;

@@ -15,20 +15,20 @@ namespace {
 constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 
 // Atomics because threads allocate at once; no order is needed between them.
-std::atomic<std::size_t> live{0};
-std::atomic<std::size_t> peak{0};
-std::atomic<std::uint64_t> calls{0};
+std::atomic<std::size_t> bytes_live{0};
+std::atomic<std::size_t> bytes_peak{0};
+std::atomic<std::uint64_t> calls_made{0};
 std::atomic<std::uint64_t> fail_first{kNever};  // of calls
 std::atomic<std::uint64_t> fail_last{kNever};
-std::atomic<bool> failed{false};
-constinit thread_local bool exposed = true;
+std::atomic<bool> some_call_failed{false};
+constinit thread_local bool thread_is_exposed = true;
 
 bool fails_now() noexcept {
-  if (!exposed) return false;
-  const std::uint64_t call = calls.fetch_add(1, std::memory_order_relaxed);
+  if (!thread_is_exposed) return false;
+  const std::uint64_t call = calls_made.fetch_add(1, std::memory_order_relaxed);
   const bool fails =
       call >= fail_first.load(std::memory_order_relaxed) && call <= fail_last.load(std::memory_order_relaxed);
-  if (fails) failed.store(true, std::memory_order_relaxed);
+  if (fails) some_call_failed.store(true, std::memory_order_relaxed);
   return fails;
 }
 
@@ -39,9 +39,9 @@ void* allocate(std::size_t bytes, std::size_t alignment) noexcept {
                            : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
   if (memory == nullptr) return nullptr;
   const std::size_t usable = malloc_usable_size(memory);
-  const std::size_t now = live.fetch_add(usable, std::memory_order_relaxed) + usable;
-  std::size_t most = peak.load(std::memory_order_relaxed);
-  while (now > most && !peak.compare_exchange_weak(most, now, std::memory_order_relaxed)) {
+  const std::size_t now = bytes_live.fetch_add(usable, std::memory_order_relaxed) + usable;
+  std::size_t most = bytes_peak.load(std::memory_order_relaxed);
+  while (now > most && !bytes_peak.compare_exchange_weak(most, now, std::memory_order_relaxed)) {
   }
   return memory;
 }
@@ -54,25 +54,25 @@ void* allocate_or_throw(std::size_t bytes, std::size_t alignment) {
 
 void release(void* memory) noexcept {
   if (memory == nullptr) return;
-  live.fetch_sub(malloc_usable_size(memory), std::memory_order_relaxed);
+  bytes_live.fetch_sub(malloc_usable_size(memory), std::memory_order_relaxed);
   std::free(memory);
 }
 
 }  // namespace
 
 std::size_t allocated_bytes() noexcept {
-  return live.load(std::memory_order_relaxed);
+  return bytes_live.load(std::memory_order_relaxed);
 }
 std::size_t allocated_bytes_peak() noexcept {
-  return peak.load(std::memory_order_relaxed);
+  return bytes_peak.load(std::memory_order_relaxed);
 }
 void reset_allocated_bytes_peak() noexcept {
-  peak.store(allocated_bytes(), std::memory_order_relaxed);
+  bytes_peak.store(allocated_bytes(), std::memory_order_relaxed);
 }
 
 AllocationFault::AllocationFault(std::uint64_t at, bool sticky) noexcept {
-  failed.store(false, std::memory_order_relaxed);
-  const std::uint64_t first = calls.load(std::memory_order_relaxed) + at - 1;
+  some_call_failed.store(false, std::memory_order_relaxed);
+  const std::uint64_t first = calls_made.load(std::memory_order_relaxed) + at - 1;
   fail_last.store(sticky ? kNever : first, std::memory_order_relaxed);
   fail_first.store(first, std::memory_order_relaxed);
 }
@@ -83,14 +83,14 @@ void AllocationFault::stop() noexcept {
   fail_first.store(kNever, std::memory_order_relaxed);
 }
 bool AllocationFault::hit() const noexcept {
-  return failed.load(std::memory_order_relaxed);
+  return some_call_failed.load(std::memory_order_relaxed);
 }
 
-AllocationsFail::AllocationsFail(bool fail) noexcept : before_(exposed) {
-  exposed = fail;
+AllocationsFail::AllocationsFail(bool fail) noexcept : before_(thread_is_exposed) {
+  thread_is_exposed = fail;
 }
 AllocationsFail::~AllocationsFail() {
-  exposed = before_;
+  thread_is_exposed = before_;
 }
 
 // --- Files whose allocations do not fail

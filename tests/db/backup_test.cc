@@ -5,6 +5,7 @@
 // evicted and checkpoints come while pages are copied; hooks that do things in the middle of a backup.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <thread>
@@ -343,7 +344,8 @@ TEST_F(FailedBackupTest, TheKthFailingAllocationLeavesNothingAndTheSourceGoesOn)
   const AllocationsFail spared(false);
   TestRandom random(4);
   unsigned failed = 0;
-  for (std::uint64_t at = 1;; at += 1 + random.uniform(at < 20 ? 1 : 2000 / scaled(100))) {
+  const std::uint64_t step_max = std::max<std::uint64_t>(2000 / scaled(100), 1);
+  for (std::uint64_t at = 1;; at += 1 + random.uniform(at < 20 ? 1 : step_max)) {
     const auto disk = base->killed();
     const auto files = spare_allocations_of(*disk);
     Database db = *open_on(*files);

@@ -112,6 +112,7 @@ TEST_F(CollectorFailureTest, AnAllocationThatFailsKeepsNoDeletedRow) {
   bool hit = true;
   for (; hit && at < 200; ++at) {
     SCOPED_TRACE("allocation " + std::to_string(at));
+    watchdog.feed("collecting without allocation " + std::to_string(at));
     rows.clear();
     fill();
     ASSERT_TRUE(comes_true([&] { return core_->txns().left_behind() == 0; }));

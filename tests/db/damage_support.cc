@@ -18,7 +18,7 @@ std::string small_key(int i) {
 std::string small_value(int i, unsigned round) {
   return std::to_string(i) + "." + std::to_string(round) + std::string(static_cast<std::size_t>(60 + i % 90), 'v');
 }
-std::string large_value(int i, unsigned round) {
+std::string large_value_of(int i, unsigned round) {
   return std::string(kPageBytes + static_cast<std::size_t>(i) * kPageBytes / 3, static_cast<char>('a' + i + round % 8));
 }
 Row damage_person(std::int64_t id, unsigned round) {
@@ -206,7 +206,7 @@ void change_damage_subject(Database& db, DamageSubject& subject, unsigned round)
   Map large = *db.open_map("large");
   Table people = *db.open_table("people");
   for (int i = 0; i < kSmallKeys; ++i) put(small, subject.maps["small"], small_key(i), small_value(i, round));
-  for (int i = 0; i < kLargeKeys; ++i) put(large, subject.maps["large"], small_key(i), large_value(i, round));
+  for (int i = 0; i < kLargeKeys; ++i) put(large, subject.maps["large"], small_key(i), large_value_of(i, round));
   if (round == 0) {
     for (std::int64_t id = 0; id < kPeople; ++id) {
       const Row row = damage_person(id, round);

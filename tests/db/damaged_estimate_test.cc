@@ -14,14 +14,14 @@
 namespace vaultgres {
 namespace {
 
-std::string key_of(std::uint64_t i) {
+std::string eight_digits(std::uint64_t i) {
   std::string number = std::to_string(i);
   return std::string(8 - number.size(), '0') + number;
 }
 
-Map load(Database& db, const std::string& name, std::uint64_t count) {
+Map loaded_map(Database& db, const std::string& name, std::uint64_t count) {
   MapLoad load = *db.load_map(name);
-  for (std::uint64_t i = 0; i < count; ++i) EXPECT_TRUE(load.add(key_of(i), std::string(kPageBytes / 32, 'v')));
+  for (std::uint64_t i = 0; i < count; ++i) EXPECT_TRUE(load.add(eight_digits(i), std::string(kPageBytes / 32, 'v')));
   return *load.finish();
 }
 
@@ -32,7 +32,7 @@ TEST(DamagedEstimateTest, LeavesThatCannotBeReadAreAnErrorAndNotLess) {
   {
     const auto core = *internal::Core::open({&disk, nullptr, "/db"}, small_options());
     Database db = internal::make_database(core);
-    load(db, "m", 3000);
+    loaded_map(db, "m", 3000);
     object = raw((*core->find_map("m"))->object);
   }
   unsigned damaged = 0;
@@ -55,7 +55,7 @@ TEST(DamagedEstimateTest, LeavesThatCannotBeReadAreAnErrorAndNotLess) {
   Database db = *open_on(disk);
   const Map map = *db.open_map("m");
   EXPECT_ERROR(kCorruption, map.size_estimate());
-  const auto first = map.size_estimate({.from = {}, .to = key_of(2)});
+  const auto first = map.size_estimate({.from = {}, .to = eight_digits(2)});
   ASSERT_OK(first);
   EXPECT_EQ(first->entries, 2u);
 }
@@ -67,7 +67,7 @@ TEST(DamagedEstimateTest, MoreThanAnyNumberIsTheGreatest) {
   const auto core = *internal::Core::open({&disk, nullptr, "/db"}, small_options());
   Database db = internal::make_database(core);
   const Map map = *db.create_map("m");
-  load(db, "other", 3000);
+  loaded_map(db, "other", 3000);
   const Engine& engine = core->engine();
   std::vector<PageId> pages;
   ASSERT_OK((*core->find_map("other"))
@@ -84,7 +84,7 @@ TEST(DamagedEstimateTest, MoreThanAnyNumberIsTheGreatest) {
       std::byte child[kChildBytes];
       store_little(child, raw(pages[level]));
       ASSERT_TRUE(append_entry(image, 0, {}, child));
-      for (std::uint64_t i = 1; append_entry(image, 0, as_bytes(key_of(i)), child); ++i) {
+      for (std::uint64_t i = 1; append_entry(image, 0, as_bytes(eight_digits(i)), child); ++i) {
       }
     }
     LogSpace log_space(engine.log);

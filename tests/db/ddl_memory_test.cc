@@ -43,11 +43,6 @@ struct DdlCall {
   Status (*undo)(Database& db);    ///< the opposite of `run`
 };
 
-template <class T>
-Status status_of(const Result<T>& result) {
-  return result ? Status() : Status(result.error());
-}
-
 Status nothing(Database&) {
   return {};
 }
@@ -143,6 +138,7 @@ TEST_P(DdlWithoutMemoryTest, WhatItReportsIsWhatHasHappened) {
   for (std::uint64_t at = 1; hit; ++at, ++cases) {
     SCOPED_TRACE("allocation " + std::to_string(at));
     ASSERT_LT(at, 5000u);
+    watchdog.feed(GetParam().name + (", allocation " + std::to_string(at)));
     AllocationFault fault(at);
     const Status done = GetParam().run(*db_);
     fault.stop();

@@ -39,11 +39,6 @@ std::shared_ptr<TxnStatus> writer_of(const internal::Core& core, std::string_vie
   return core.engine().versions.peek((*core.find_map("m"))->object, as_bytes(key)).writer;
 }
 
-template <class T>
-Status status_of(const Result<T>& result) {
-  return result ? Status() : Status(result.error());
-}
-
 Status put_k(Database& db, Transaction& owner) {
   return db.open_map("m")->put(owner, "k", "owner's");
 }

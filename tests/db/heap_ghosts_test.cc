@@ -90,6 +90,13 @@ class HeapGhostsTest : public ::testing::Test {
   bool ghosts_go() {
     return comes_true([&] { return ghosts() == 0; });
   }
+  /// The same where nobody but a scan meets them. Each hands over what it can without waiting.
+  bool ghosts_go_by_scans() {
+    return comes_true([&] {
+      EXPECT_TRUE(table_->count());
+      return ghosts() == 0;
+    });
+  }
   /// The table is empty, and has room for as much as there was.
   void expect_room() {
     EXPECT_TRUE(ghosts_go()) << ghosts() << " ghosts";
@@ -125,6 +132,7 @@ TEST_F(HeapGhostsTest, DeletedLongBeforeACrash) {
   const Result<std::uint64_t> count = table_->count();
   ASSERT_OK(count);
   EXPECT_EQ(*count, 0u);
+  EXPECT_TRUE(ghosts_go_by_scans()) << ghosts() << " ghosts";
   expect_room();
 }
 
@@ -192,7 +200,7 @@ TEST_F(HeapGhostsTest, CutsWhileTheyAreRemoved) {
     auto image = first->power_cut(at, mode, random.next());
     open(*image);
     ASSERT_EQ(rows_of(*table_), rows) << "cut at " << at;
-    ASSERT_TRUE(ghosts_go()) << "cut at " << at;
+    ASSERT_TRUE(ghosts_go_by_scans()) << "cut at " << at;
     expect_sound(*db_);
     close();
     if (HasFailure()) FAIL() << "cut at " << at;

@@ -28,8 +28,9 @@ struct Change {
 };
 
 /// A page image in the log.
-struct Image : Change {
-  explicit Image(Change change) : Change(std::move(change)), head(load_little<std::uint16_t>(record.data() + at)) {
+struct ImageChange : Change {
+  explicit ImageChange(Change change)
+      : Change(std::move(change)), head(load_little<std::uint16_t>(record.data() + at)) {
     at += 2;  // the page's bytes from its object id on
   }
   std::size_t head;  ///< so many of them come before the hole
@@ -102,7 +103,7 @@ class HostileLogTest : public ::testing::Test {
       position = record_address(position + part);
     }
   }
-  void expect_damage(const Image& image, const char* what) {
+  void expect_damage(const ImageChange& image, const char* what) {
     expect_refused(image, what,
                    "redo of the log record at position " + std::to_string(raw(image.address)) + " on page " +
                        std::to_string(raw(image.page)));
@@ -131,8 +132,8 @@ TEST_F(HostileLogTest, APageThatIsNonsenseIsNotBelieved) {
   const std::vector<Change> found = changes(PageOp::kImage);
   std::map<std::uint8_t, unsigned> types;
   for (const Change& change : found) {
-    const Image image(change);
-    Image other = image;
+    const ImageChange image(change);
+    ImageChange other = image;
     const auto type = std::to_integer<std::uint8_t>(other.byte(offsetof(PageHeader, type)));
     if (++types[type] > 4) continue;  // of each kind a few
     other.byte(offsetof(PageHeader, type)) = std::byte{99};
@@ -181,6 +182,7 @@ class HostileUndoLogTest : public HostileLogTest {
   /// Killed with a transaction open, whose records are on disk.
   HostileUndoLogTest()
       : running_(std::move(killed_)), db_(*open_on(*running_)), map_(*db_.open_map("m")), txn_(*db_.begin()) {
+    EXPECT_TRUE(db_.checkpoint());  // the cleaner has nothing left to write of what was redone
     for (int i = 0; i < 3; ++i) EXPECT_TRUE(map_.put(txn_, "key " + std::to_string(i), "other"));
     EXPECT_TRUE(map_.put("durable", "up to here"));
     killed_ = running_->killed();

@@ -12,7 +12,7 @@
 namespace vaultgres {
 namespace {
 
-std::string key_of(unsigned i) {
+std::string uneven_key(unsigned i) {
   return std::to_string(100000 + i) + std::string(i % 90, 'k');
 }
 std::string value_of(unsigned i) {
@@ -30,7 +30,8 @@ TEST(LoadMemoryTest, AnEntryThatFoundNoMemoryCanBeAddedAgain) {
   CaseCount cases("R6");
   unsigned failures = 0;
   for (unsigned i = 0; i < 400; ++i) {
-    const std::string key = key_of(i);
+    watchdog.feed("entry " + std::to_string(i));
+    const std::string key = uneven_key(i);
     const std::string value = value_of(i);
     for (std::uint64_t at = 1;; ++at) {
       SCOPED_TRACE("entry " + std::to_string(i) + ", allocation " + std::to_string(at));

@@ -22,7 +22,6 @@
 namespace vaultgres {
 namespace {
 
-constexpr char kData[] = "/db/data.vg";
 constexpr char kLog[] = "/db/log/";
 constexpr char kDoublewrite[] = "/db/doublewrite.vg";
 
@@ -171,7 +170,7 @@ class LogDamageTest : public ::testing::Test {
       other_ = other_disk_.killed();
     }
     for (SimFileSystem* disk : {base_.get(), dead_.get(), other_.get()}) disk->settle();
-    const auto data = *base_->open(kData, OpenMode::kReadOnly);
+    const auto data = *base_->open(kDataPath, OpenMode::kReadOnly);
     superblock_ = SuperblockStore::load(*data)->current();
     end_ = hole(*base_).value_or(0);
     ASSERT_GE(end_, states_.back().durable);
@@ -480,7 +479,7 @@ TEST_F(LogDamageTest, ADamagedSuperblockIsAWrongAnswer) {
   const std::uint64_t count = scaled(200);
   for (std::uint64_t i = 0; i < count; ++i) {
     const auto disk = base_->killed();
-    const std::vector<std::byte> data = file_bytes(*disk, kData);
+    const std::vector<std::byte> data = file_bytes(*disk, kDataPath);
     const bool both = i % 4 == 3;
     std::string what;
     for (std::uint32_t copy = 0; copy < 2; ++copy) {
@@ -490,7 +489,7 @@ TEST_F(LogDamageTest, ADamagedSuperblockIsAWrongAnswer) {
                                    : i % 3 == 1 ? random_.uniform(320)
                                                 : random_.between(24, 39);
       const std::byte flipped = data[copy * kPageBytes + offset] ^ std::byte{1} << static_cast<int>(random_.uniform(8));
-      overwrite(*disk, kData, copy * kPageBytes + offset, Bytes(&flipped, 1));
+      overwrite(*disk, kDataPath, copy * kPageBytes + offset, Bytes(&flipped, 1));
       what += " byte " + std::to_string(offset) + " of superblock " + std::to_string(copy);
     }
     Options options = log_options();
@@ -528,6 +527,9 @@ class LostLogTest : public LogDamageTest {
       Database db = internal::make_database(*core);
       Map map = *db.create_map("m");
       ASSERT_OK(map.put("key", "committed"));
+      // The collector has no record to append behind the checkpoint: the log ends with a whole block.
+      ASSERT_TRUE(comes_true([&] { return (*core)->engine().versions.entry_count() == 0; }));
+      ASSERT_NO_FATAL_FAILURE(expect_sound(db));  // waits for the round in which they went
       ASSERT_OK(db.checkpoint());
       end_before = db.stats()->log_end;
       Transaction txn = *db.begin();
@@ -536,8 +538,9 @@ class LostLogTest : public LogDamageTest {
       ASSERT_OK((*core)->engine().pool.flush_all());
       base_ = disk_.killed();
     }
+    ASSERT_EQ(end_before % kLogBlockBytes, 0u);
     base_->settle();
-    const auto data = *base_->open(kData, OpenMode::kReadOnly);
+    const auto data = *base_->open(kDataPath, OpenMode::kReadOnly);
     superblock_ = SuperblockStore::load(*data)->current();
     for (std::uint64_t at = end_before; at % segment_bytes() != 0; at += kLogBlockBytes) {
       write_block(*base_, at, std::vector<std::byte>(kLogBlockBytes));

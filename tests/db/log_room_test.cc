@@ -18,9 +18,6 @@
 namespace vaultgres {
 namespace {
 
-constexpr std::uint64_t kSegmentBytes = std::uint64_t{256} << 10;  // of a database under test
-constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
-
 class LogRoomTest : public ::testing::Test {
  protected:
   LogRoomTest() {

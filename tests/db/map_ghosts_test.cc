@@ -13,10 +13,6 @@
 namespace vaultgres {
 namespace {
 
-std::string key_of(int i) {
-  return "key " + std::to_string(100000 + i);
-}
-
 MapStats stats_of(Database& db) {
   const Result<MapStats> stats = db.map_stats("m");
   EXPECT_TRUE(stats);
@@ -38,12 +34,12 @@ std::unique_ptr<SimFileSystem> crash_with_ghosts(bool checkpoint) {
   const auto core = *internal::Core::open({&disk, nullptr, "/db"}, options_of_the_writer());
   Database db = internal::make_database(core);
   Map map = *db.create_map("m");
-  for (int i = 0; i < kEntries; ++i) EXPECT_TRUE(map.put(key_of(i), std::string(20, 'v')));
+  for (int i = 0; i < kEntries; ++i) EXPECT_TRUE(map.put(numbered_key(i), std::string(20, 'v')));
   EXPECT_GT(stats_of(db).leaf_pages, 3u);
   const Engine& engine = core->engine();
   const auto hold = engine.snapshots.enter([&] { return newest_snapshot(engine); });
   Transaction txn = *db.begin();
-  for (int i = 0; i < kEntries; ++i) EXPECT_TRUE(map.erase(txn, key_of(i)));
+  for (int i = 0; i < kEntries; ++i) EXPECT_TRUE(map.erase(txn, numbered_key(i)));
   EXPECT_TRUE(txn.commit());
   EXPECT_EQ(stats_of(db).ghosts, std::uint64_t{kEntries});
   if (checkpoint) {
@@ -79,7 +75,7 @@ TEST(MapGhosts, InsertedByATransactionThatACrashEnds) {
     Map map = *db.create_map("m");
     ASSERT_OK(map.put("first", ""));
     Transaction txn = *db.begin();
-    for (int i = 0; i < kEntries; ++i) ASSERT_OK(map.put(txn, key_of(i), std::string(20, 'v')));
+    for (int i = 0; i < kEntries; ++i) ASSERT_OK(map.put(txn, numbered_key(i), std::string(20, 'v')));
     ASSERT_OK(db.sync());
     after = disk.power_cut(disk.position(), PowerCut::kNone, 0);
   }
@@ -111,7 +107,7 @@ TEST(MapGhosts, AMergeThatMeetsADamagedNeighbourDoesNotFailTheDeleteNorTheClose)
     Database db = *open_on(disk);
     Map map = *db.create_map("m");
     for (int i = 0; i < 40; ++i)
-      ASSERT_OK(map.put(key_of(i), std::string(kPageBytes / 16, static_cast<char>('A' + i))));
+      ASSERT_OK(map.put(numbered_key(i), std::string(kPageBytes / 16, static_cast<char>('A' + i))));
     ASSERT_GT(stats_of(db).leaf_pages, 2u);
     ASSERT_OK(db.close());
   }
@@ -130,15 +126,15 @@ TEST(MapGhosts, AMergeThatMeetsADamagedNeighbourDoesNotFailTheDeleteNorTheClose)
   }
   Database db = *open_on(disk);
   Map map = *db.open_map("m");
-  ASSERT_FALSE(map.get(key_of(20))) << "the damage is found";
+  ASSERT_FALSE(map.get(numbered_key(20))) << "the damage is found";
   for (const int i : gone) {
-    const Result<bool> erased = map.erase(key_of(i));
+    const Result<bool> erased = map.erase(numbered_key(i));
     ASSERT_OK(erased);
     EXPECT_TRUE(*erased);
   }
   ASSERT_OK(db.close());
   Database again = *open_on(disk);
-  EXPECT_EQ(*again.open_map("m")->get(key_of(0)), std::nullopt);
+  EXPECT_EQ(*again.open_map("m")->get(numbered_key(0)), std::nullopt);
 }
 
 }  // namespace

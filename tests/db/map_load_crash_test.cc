@@ -113,6 +113,7 @@ TEST_F(MapLoadCrashTest, AllOrNothingWhereverTheLoadIsCut) {
     ASSERT_OK(other_->put("count", "all"));
     check_cuts(scaled(150), from_, finished);
     check_cuts(scaled(30), before_finish, finished);
+    check_cut({finished, PowerCut::kNone, 0}, finished);
   }
   EXPECT_GT(named_, 0u);
 }

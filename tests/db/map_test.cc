@@ -1,9 +1,8 @@
 // Goal: maps do what their header says, one thread, every call; results equal a std::map's.
 #include <gtest/gtest.h>
 
-#include "support/database.h"
-#include "support/random.h"
 #include "support/scale.h"
+#include "support/table_fixture.h"
 
 namespace vaultgres {
 namespace {
@@ -101,12 +100,8 @@ TEST_F(MapTest, PagesOfLargeValuesAreGivenBack) {
   for (int round = 0; round < 30; ++round) {
     ASSERT_OK(map_.put("k", value));
     ASSERT_TRUE(*map_.erase("k"));
-    // Freed in the background: wait for the event, bounded.
-    for (int i = 0; i < 5000; ++i) {
-      const DatabaseStats stats = *db_.stats();
-      if (stats.pages - stats.pages_free < 80 + stats.cache_pages / 64) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    // Freed in the background.
+    ASSERT_TRUE(comes_true([&] { return pages_in_use(db_) < 80 + db_.stats()->cache_pages / 64; })) << round;
     if (round == 3) pages = db_.stats()->pages;
   }
   EXPECT_LE(db_.stats()->pages, pages + 128) << "the file grows although its pages are free";
@@ -155,15 +150,9 @@ TEST_F(MapTest, RandomOperationsEqualASortedMap) {
 
 TEST_F(MapTest, EmptyingAMapGivesItsPagesBack) {
   for (int i = 0; i < 20000; ++i) ASSERT_OK(map_.put("key" + std::to_string(i), std::string(40, 'v')));
-  const std::uint64_t full = db_.stats()->pages - db_.stats()->pages_free;
+  const std::uint64_t full = pages_in_use(db_);
   for (int i = 0; i < 20000; ++i) ASSERT_TRUE(*map_.erase("key" + std::to_string(i)));
-  for (int i = 0; i < 10000; ++i) {
-    const DatabaseStats stats = *db_.stats();
-    if ((stats.pages - stats.pages_free) * 4 < full) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  const DatabaseStats stats = *db_.stats();
-  EXPECT_LT((stats.pages - stats.pages_free) * 4, full);
+  EXPECT_TRUE(comes_true([&] { return pages_in_use(db_) * 4 < full; })) << pages_in_use(db_) << " of " << full;
   EXPECT_EQ(*map_.count(), 0u);
   expect_sound(db_);
 }
@@ -188,10 +177,7 @@ TEST_F(MapTest, ObjectsAreCreatedListedRenamedAndDropped) {
   EXPECT_ERROR(kNotFound, map_.put("k", "v"));
   EXPECT_EQ(db_.maps()->size(), 1u);
   expect_sound(db_);
-  for (int i = 0; i < 10000 && db_.stats()->pages - db_.stats()->pages_free > 30; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  EXPECT_LE(db_.stats()->pages - db_.stats()->pages_free, 30u) << "the dropped map's pages were not given back";
+  EXPECT_TRUE(comes_true([&] { return pages_in_use(db_) <= 30; })) << "the dropped map's pages were not given back";
   expect_sound(db_);
 }
 

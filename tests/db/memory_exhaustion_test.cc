@@ -24,7 +24,7 @@
 namespace vaultgres {
 namespace {
 
-std::string key_of(std::uint64_t number) {
+std::string plain_key(std::uint64_t number) {
   return "key " + std::to_string(number);
 }
 
@@ -62,11 +62,11 @@ class OpenWithoutMemoryTest : public ::testing::Test {
     Map map = *db.create_map("m");
     TestRandom random;
     for (std::uint64_t i = 0; i < 300; ++i) {
-      expected_[key_of(i)] = random.bytes(random.one_in(20) ? 2 * kPageBytes : random.uniform(200));
-      EXPECT_TRUE(map.put(key_of(i), expected_[key_of(i)]));
+      expected_[plain_key(i)] = random.bytes(random.one_in(20) ? 2 * kPageBytes : random.uniform(200));
+      EXPECT_TRUE(map.put(plain_key(i), expected_[plain_key(i)]));
     }
     Transaction open = *db.begin();
-    for (std::uint64_t i = 0; i < 50; ++i) EXPECT_TRUE(map.put(open, key_of(i * 5), "never committed"));
+    for (std::uint64_t i = 0; i < 50; ++i) EXPECT_TRUE(map.put(open, plain_key(i * 5), "never committed"));
     EXPECT_TRUE(map.put("the last", "one"));  // so that all before is in the file
     expected_["the last"] = "one";
     disk.settle();
@@ -127,6 +127,7 @@ TEST_F(OpenWithoutMemoryTest, AnOpenThatFailsLeavesTheLogAsItIs) {
   CaseCount cases("R6");
   for (const bool sticky : {false, true}) {
     for (const std::uint64_t at : choose_allocations(last, scaled(25), random)) {
+      watchdog.feed("an open with allocation " + std::to_string(at));
       if (open_with_fault(at, sticky)) ++cases;
       if (HasFailure()) return;
     }
@@ -137,9 +138,9 @@ TEST_F(OpenWithoutMemoryTest, AnOpenThatFailsLeavesTheLogAsItIs) {
 // --- Calls
 
 /// Everything that a program does with a map, in an order of its own; knows what must be there afterwards.
-class Session {
+class MapSession {
  public:
-  Session(Database& db, Map& map, Content& content) : db_(db), map_(map), content_(content) {}
+  MapSession(Database& db, Map& map, Content& content) : db_(db), map_(map), content_(content) {}
 
   /// Until the end, or until the database is poisoned.
   void run() {
@@ -166,7 +167,7 @@ class Session {
     if (result) return true;
     ++errors_;
     const ErrorCode code = result.error().code();
-    const Result<bool> still = map_.contains(key_of(0));
+    const Result<bool> still = map_.contains(plain_key(0));
     EXPECT_TRUE(code == ErrorCode::kOutOfMemory || code == ErrorCode::kPoisoned ||
                 (code == ErrorCode::kConflict && in_transaction_))
         << what << ": " << error_code_name(code) << ": " << result.error().message();
@@ -176,7 +177,7 @@ class Session {
 
   void change_alone() {
     for (std::uint64_t i = 0; i < 12 && alive_; ++i) {
-      const std::string key = key_of(i % 4 == 3 ? i - 1 : 100 + i);
+      const std::string key = plain_key(i % 4 == 3 ? i - 1 : 100 + i);
       Content after = content_;
       bool done = false;
       if (i % 4 == 3) {
@@ -199,7 +200,7 @@ class Session {
     Content after = content_;
     bool whole = true;
     for (std::uint64_t i = 0; i < 8 && alive_ && whole; ++i) {
-      const std::string key = key_of(i * 3);
+      const std::string key = plain_key(i * 3);
       const std::string value(i % 4 == 1 ? kPageBytes : 30 * i, commit ? 'c' : 'r');
       if (i % 4 == 3) {
         whole = note(expose("erase", [&] { return map_.erase(*txn, key); }), "erase in a transaction");
@@ -226,7 +227,7 @@ class Session {
       if (note(found, "get")) {
         EXPECT_EQ(*found, std::optional(value));
       }
-      if (key > key_of(110)) break;
+      if (key > plain_key(110)) break;
     }
     Cursor cursor = map_.cursor();  // spared: it has no way to answer with an error
     auto expected = content_.begin();
@@ -299,8 +300,8 @@ class CallsWithoutMemoryTest : public ::testing::TestWithParam<Durability> {
     Database db = *open_on(*base_, options_);
     Map map = *db.create_map("m");
     for (std::uint64_t i = 0; i < 120; ++i) {
-      content_[key_of(i)] = std::string(i % 30 == 0 ? 2 * kPageBytes : 10 * i, 'b');
-      EXPECT_TRUE(map.put(key_of(i), content_[key_of(i)]));
+      content_[plain_key(i)] = std::string(i % 30 == 0 ? 2 * kPageBytes : 10 * i, 'b');
+      EXPECT_TRUE(map.put(plain_key(i), content_[plain_key(i)]));
     }
     EXPECT_TRUE(db.close());
   }
@@ -319,7 +320,7 @@ class CallsWithoutMemoryTest : public ::testing::TestWithParam<Durability> {
       Database db = *open_on(*files, options_);
       Map map = *db.open_map("m");
       AllocationFault fault(at);
-      Session session(db, map, content);
+      MapSession session(db, map, content);
       session.run();
       possible = session.states();
       poisoned = session.poisoned();
@@ -365,6 +366,7 @@ TEST_P(CallsWithoutMemoryTest, TheKthAllocationFails) {
   ASSERT_GT(last, 256u);
   CaseCount cases("R6");
   for (const std::uint64_t at : choose_allocations(last, scaled(50), random)) {
+    watchdog.feed("a session with allocation " + std::to_string(at));
     if (session_with_fault(at)) ++cases;
     if (HasFailure()) return;
   }
@@ -388,11 +390,11 @@ TEST_P(CallsWithoutMemoryTest, ACloseThatFailsLosesNothing) {
       Database db = *open_on(*files, options_);
       Map map = *db.open_map("m");
       for (std::uint64_t i = 0; i < 20; ++i) {
-        content[key_of(i)] = "changed";
-        ASSERT_OK(map.put(key_of(i), "changed"));
+        content[plain_key(i)] = "changed";
+        ASSERT_OK(map.put(plain_key(i), "changed"));
       }
       Transaction open = *db.begin();
-      for (std::uint64_t i = 20; i < 40; ++i) ASSERT_OK(map.put(open, key_of(i), "never committed"));
+      for (std::uint64_t i = 20; i < 40; ++i) ASSERT_OK(map.put(open, plain_key(i), "never committed"));
       ASSERT_OK(db.sync());
       AllocationFault fault(at);
       const Status closed = expose("close", [&] { return db.close(); });
@@ -473,6 +475,7 @@ TEST(RelaxedCommits, OfManyThreadsAreDurableAfterTheirSyncs) {
   for (std::uint64_t i = 0; i < scaled(30); ++i) cuts.push_back(random.between(begin, disk.position()));
   std::sort(cuts.begin(), cuts.end());
   for (const std::size_t at : cuts) {
+    watchdog.feed("a cut at " + std::to_string(at));
     std::vector<std::uint64_t> acked(kThreads);
     for (const std::string& mark : disk.marks(at)) acked[mark[0] - '0'] = std::stoul(mark.substr(2));
     const auto cut = disk.power_cut(at, PowerCut::kNone, 0);
@@ -554,7 +557,7 @@ TEST_P(PageInFlightTest, ChangesDuringItsWriteAreNotLost) {
   {
     Database db = *open_on(disk, relaxed_options());
     Map map = *db.create_map("m");
-    for (std::uint64_t i = 0; i < 40; ++i) change(map, key_of(i), "before");
+    for (std::uint64_t i = 0; i < 40; ++i) change(map, plain_key(i), "before");
     Holder holder(GetParam());
     disk.set_observer(&holder);
     for (int round = 0; round < 3; ++round) {
@@ -564,8 +567,8 @@ TEST_P(PageInFlightTest, ChangesDuringItsWriteAreNotLost) {
         holder.finish();
       });
       for (unsigned step = 0; round == 0 && holder.wait_until_held(); ++step) {
-        change(map, key_of(step % 40), "during " + std::to_string(step));
-        change(map, key_of(step % 40), "again " + std::to_string(step));
+        change(map, plain_key(step % 40), "during " + std::to_string(step));
+        change(map, plain_key(step % 40), "again " + std::to_string(step));
         holder.go_on();
       }
       checkpoint.join();

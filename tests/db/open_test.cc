@@ -222,6 +222,7 @@ TEST_P(TwoCreatorsTest, WhoMeetAtAnyOfTheirCallsNeverMakeTwoDatabases) {
   unsigned orders = 0;
   bool first_stopped = true;
   for (std::uint64_t first_stop = 1; first_stopped; ++first_stop) {
+    watchdog.feed("creators, the first stopped before call " + std::to_string(first_stop));
     bool second_stopped = true;
     for (std::uint64_t second_stop = random.between(1, stride); second_stopped; second_stop += stride, ++orders) {
       SimFileSystem disk;

@@ -25,15 +25,15 @@ Options options() {
   return options;
 }
 
-std::string key_of(std::uint64_t i) {
+std::string nine_digits(std::uint64_t i) {
   char text[32];
   std::snprintf(text, sizeof text, "%09llu", static_cast<unsigned long long>(i));
   return text;
 }
 
-void fill(Database& db, const std::string& name, std::uint64_t count) {
+void fill_map(Database& db, const std::string& name, std::uint64_t count) {
   MapLoad load = *db.load_map(name);
-  for (std::uint64_t i = 0; i < count; ++i) ASSERT_OK(load.add(key_of(i), std::string(kValueBytes, 'v')));
+  for (std::uint64_t i = 0; i < count; ++i) ASSERT_OK(load.add(nine_digits(i), std::string(kValueBytes, 'v')));
   ASSERT_OK(load.finish());
 }
 
@@ -43,11 +43,11 @@ double loads_after_others(Database& db) {
   const Map cold = *db.open_map("cold");
   std::string value;
   const auto read_hot = [&] {
-    for (std::uint64_t i = 0; i < kHot; ++i) EXPECT_TRUE(hot.get(key_of(i), value));
+    for (std::uint64_t i = 0; i < kHot; ++i) EXPECT_TRUE(hot.get(nine_digits(i), value));
   };
   read_hot();
   TestRandom random;
-  for (std::size_t i = 0; i < 3 * kFrames; ++i) EXPECT_TRUE(cold.get(key_of(random.uniform(kCold)), value));
+  for (std::size_t i = 0; i < 3 * kFrames; ++i) EXPECT_TRUE(cold.get(nine_digits(random.uniform(kCold)), value));
   const std::uint64_t before = pages_visited().loaded;
   read_hot();
   return 100.0 * static_cast<double>(pages_visited().loaded - before) / (kHot / kPerLeaf);
@@ -57,8 +57,8 @@ TEST(PinnedTest, StaysPinnedAcrossReopening) {
   SimFileSystem disk;
   {
     Database db = *open_on(disk, options());
-    fill(db, "hot", kHot);
-    fill(db, "cold", kCold);
+    fill_map(db, "hot", kHot);
+    fill_map(db, "cold", kCold);
     EXPECT_ERROR(kNotFound, db.set_pinned("no such map", true));
     ASSERT_OK(db.close());
   }

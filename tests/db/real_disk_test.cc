@@ -23,8 +23,6 @@
 namespace vaultgres {
 namespace {
 
-constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
-
 Options options_of_test() {
   Options options = small_options();
   options.durability = Durability::kDurable;

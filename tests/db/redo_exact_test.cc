@@ -28,7 +28,20 @@ class RedoExactTest : public PowerCutTest {
     ASSERT_EQ(recorder_.first_difference(), "");
     ASSERT_OK(open_on(*killed_->killed(), crash_options(workload_)));
     ASSERT_NO_FATAL_FAILURE(check_cuts(disk_, cuts));
-    check_kills(cuts / 10 + 1);
+    check_first_kills(cuts / 10 + 1);
+  }
+
+  /// Kills at `count` places. No crash follows while it recovers: what a recovered database logs has log positions that
+  /// the first one may have used, too, for other changes of the same pages.
+  void check_first_kills(std::uint64_t count) {
+    TestRandom random(3);
+    CrashChecker checker(workload_);
+    AckedSteps acked(disk_.trace(), workload_.threads);
+    for (const Cut& kill : choose_cuts(disk_.trace(), 0, count, random)) {
+      const auto killed = disk_.killed(kill.position);
+      ASSERT_EQ(checker.check(*killed, acked.at(kill.position)), "") << "killed at " << kill.position;
+    }
+    states_ += checker.states();
   }
 
   /// How much there is to redo depends on when checkpoints are made.
@@ -60,7 +73,7 @@ TEST_F(RedoExactTest, MoreDataThanCache) {
   workload_.threads = 2;
   workload_.steps = 150;
   workload_.keys = 2000;
-  workload_.ops_max = 30;
+  workload_.ops_max = 16;  // two transactions fit into what an eighth of the cache can remember, whatever the seed
   workload_.large_one_in = 8;
   record_and_recover(scaled(20));
   expect_exact(100);

@@ -181,7 +181,7 @@ TEST_F(RestoreTest, ADamagedBackupIsAnErrorThatNamesTheFile) {
   std::vector<std::string> paths{"/backup/backup.vg", "/backup/pages.vg"};
   for (const std::string& name : names_in(disk_, "/backup/log")) paths.push_back("/backup/log/" + name);
   unsigned found = 0;
-  for (std::uint64_t round = 0; round < scaled(60); ++round) {
+  for (std::uint64_t round = 0; round < scaled(60) || (found == 0 && round < 60); ++round) {
     const std::string& path = paths[random.uniform(paths.size())];
     const auto file = *disk_.open(path, OpenMode::kReadWrite);
     const std::uint64_t at = random.uniform(*file->size());

@@ -20,7 +20,7 @@ namespace {
 constexpr unsigned kKeys = 40;
 
 /// Keys as numbers; 0 is the empty key, kKeys lies behind all.
-std::string key_of(unsigned number) {
+std::string byte_key(unsigned number) {
   return number == 0 ? std::string() : std::string(1, static_cast<char>(number));
 }
 
@@ -28,9 +28,9 @@ FoundLeaf leaf_of(unsigned low, unsigned high, std::uint64_t lsn, std::uint32_t 
   FoundLeaf leaf;
   leaf.page = PageId{page};
   leaf.lsn = Lsn{lsn};
-  leaf.low = key_of(low);
+  leaf.low = byte_key(low);
   leaf.has_high = high < kKeys;
-  if (leaf.has_high) leaf.high = key_of(high);
+  if (leaf.has_high) leaf.high = byte_key(high);
   return leaf;
 }
 
@@ -52,7 +52,7 @@ std::vector<PageId> sweep(std::vector<FoundLeaf> leaves) {
     EXPECT_TRUE(open);
     EXPECT_EQ(segment.from, at);
     EXPECT_TRUE(!segment.has_to || segment.to > segment.from);
-    while (pages.size() < kKeys && (!segment.has_to || key_of(static_cast<unsigned>(pages.size())) < segment.to)) {
+    while (pages.size() < kKeys && (!segment.has_to || byte_key(static_cast<unsigned>(pages.size())) < segment.to)) {
       pages.push_back(segment.page);
     }
     at = segment.to;

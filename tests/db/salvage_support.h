@@ -24,8 +24,6 @@
 
 namespace vaultgres {
 
-inline constexpr char kData[] = "/db/data.vg";
-
 inline Schema rows_schema() {
   return *Schema::create({{"id", ColumnType::kInt64}, {"text", ColumnType::kText, true}});
 }
@@ -99,7 +97,7 @@ class SalvageTest : public ::testing::Test {
     for (const IndexInfo& index : list_of(db.indexes())) names_[index.object_id] = index.name;
     ASSERT_OK(db.close());
     disk_.settle();
-    sound_ = file_text(disk_, kData);
+    sound_ = file_text(disk_, kDataPath);
     find_chains();
   }
 
@@ -195,7 +193,7 @@ class SalvageTest : public ::testing::Test {
   // --- Damage
 
   void put_page(std::uint32_t id, const std::string& image) {
-    write_bytes(disk_, kData, std::uint64_t{id} * kPageBytes, image);
+    write_bytes(disk_, kDataPath, std::uint64_t{id} * kPageBytes, image);
   }
   std::string damaged(std::uint32_t id) {
     std::string image = page(id);

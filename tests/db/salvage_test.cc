@@ -107,7 +107,7 @@ TEST_F(SalvageTest, ManyDamagedPagesAtOnce) {
 
 TEST_F(SalvageTest, AFileThatWasCutOff) {
   const std::uint32_t left = pages() / 2;
-  ASSERT_OK((*disk_.open(kData, OpenMode::kReadWrite))->truncate(std::uint64_t{left} * kPageBytes));
+  ASSERT_OK((*disk_.open(kDataPath, OpenMode::kReadWrite))->truncate(std::uint64_t{left} * kPageBytes));
   const Salvaged salvaged = salvage();
   expect_nothing_invented(salvaged);
   EXPECT_FALSE(salvaged.report.complete());
@@ -139,12 +139,12 @@ TEST_F(SalvageTest, PagesAreHealedFromTheDoublewriteFile) {
 TEST_F(SalvageTest, TheDamagedDatabaseIsOnlyRead) {
   put_page(3, random_.bytes(kPageBytes));
   put_page(pages() / 2, random_.bytes(kPageBytes));
-  const std::string data = file_text(disk_, kData);
+  const std::string data = file_text(disk_, kDataPath);
   ReadOnlyMount mount(disk_);
   salvage(mount);
   EXPECT_EQ(mount.attempts(), 0u);
   EXPECT_EQ(mount.files_open(), 0u);
-  EXPECT_EQ(file_text(disk_, kData), data);
+  EXPECT_EQ(file_text(disk_, kDataPath), data);
 }
 
 TEST_F(SalvageTest, WhatCannotBegin) {
@@ -188,7 +188,7 @@ TEST_F(SalvageTest, OldPagesOnlyFillWhatIsLost) {
     before_ = all_of(db);
     ASSERT_OK(db.close());
   }
-  sound_ = file_text(disk_, kData);
+  sound_ = file_text(disk_, kDataPath);
   ASSERT_NO_FATAL_FAILURE(remove_doublewrite());
   put_page(free, sealed(free, old));
   Salvaged salvaged = salvage();
@@ -317,11 +317,11 @@ class SalvageLogTest : public SalvageTest {
     }
   }
   void rot_newest_superblock() {
-    const std::string data = file_text(*dead_, kData).substr(0, 2 * kPageBytes);
+    const std::string data = file_text(*dead_, kDataPath).substr(0, 2 * kPageBytes);
     const auto sequence = [&](unsigned copy) {
       return reinterpret_cast<const Superblock*>(data.data() + copy * kPageBytes)->sequence.get();
     };
-    write_bytes(*dead_, kData, sequence(0) > sequence(1) ? 0 : kPageBytes, random_.bytes(kPageBytes));
+    write_bytes(*dead_, kDataPath, sequence(0) > sequence(1) ? 0 : kPageBytes, random_.bytes(kPageBytes));
   }
   void damage_log() {
     const std::vector<std::string> segments = *dead_->list("/db/log");
@@ -350,7 +350,7 @@ TEST_F(SalvageLogTest, WithoutTheCatalogTheLogStillCounts) {
   ASSERT_NO_FATAL_FAILURE(change_and_die());
   ASSERT_OK(dead_->remove("/db/doublewrite.vg"));
   // Redo does not make it anew: it changes only what is there.
-  write_bytes(*dead_, kData, 3 * kPageBytes, random_.bytes(kPageBytes));
+  write_bytes(*dead_, kDataPath, 3 * kPageBytes, random_.bytes(kPageBytes));
   const Salvaged salvaged = salvage(*dead_);
   EXPECT_EQ(salvaged.report.log, SalvageLog::kNotRolledBack);
   EXPECT_FALSE(salvaged.report.complete());

@@ -14,7 +14,7 @@
 namespace vaultgres {
 namespace {
 
-std::string key_of(int i) {
+std::string allocating_key(int i) {
   return "a key that is too long for a string without memory of its own " + std::to_string(100'000 + i);
 }
 
@@ -46,19 +46,19 @@ TEST_F(ShortMemoryTest, ADurableCommitIsNotReportedAsFailed) {
     const std::string value = std::to_string(at);
     Map map = *db_->open_map("m");
     Transaction txn = *db_->begin();
-    for (int i = 0; i < kKeys; ++i) ASSERT_OK(map.put(txn, key_of(i), value));
+    for (int i = 0; i < kKeys; ++i) ASSERT_OK(map.put(txn, allocating_key(i), value));
     AllocationFault fault(at);
     const Status committed = expose("commit", [&] { return txn.commit(); });
     fault.stop();
     hit = fault.hit();
     if (committed) {
-      ASSERT_EQ(*map.get(key_of(0)), value);
+      ASSERT_EQ(*map.get(allocating_key(0)), value);
       continue;
     }
     ++failed;
     const auto killed = disk_.killed();
     Database after = *open_on(*killed);
-    EXPECT_NE(*after.open_map("m")->get(key_of(0)), value) << "it is durable";
+    EXPECT_NE(*after.open_map("m")->get(allocating_key(0)), value) << "it is durable";
     db_.reset();
     open(disk_);
     if (HasFailure()) return;
@@ -74,10 +74,10 @@ TEST_F(ShortMemoryTest, ARelaxedEraseThatWasLoggedSucceedsWithoutItsMerge) {
   options.durability = Durability::kRelaxed;
   open(disk_, std::move(options));
   Map map = *db_->create_map("m");
-  for (int i = 0; i < kKeys; ++i) ASSERT_OK(map.put(key_of(i), std::string(kPageBytes / 40, 'v')));
+  for (int i = 0; i < kKeys; ++i) ASSERT_OK(map.put(allocating_key(i), std::string(kPageBytes / 40, 'v')));
   unsigned failed = 0;
   for (int i = 0; i < kKeys; ++i) {
-    const std::string key = key_of(i);
+    const std::string key = allocating_key(i);
     AllocationFault fault(static_cast<std::uint64_t>(i % 16 + 1));
     const Result<bool> erased = expose("erase", [&] { return map.erase(key); });
     fault.stop();
@@ -106,7 +106,7 @@ TEST_F(ShortMemoryTest, AChangeInATransactionThatFailsHidesNoChangeOfOthers) {
     for (std::uint64_t at = 1; hit; ++at) {
       SCOPED_TRACE("allocation " + std::to_string(at));
       ASSERT_LT(at, 100u);
-      const std::string key = key_of(keys++);
+      const std::string key = allocating_key(keys++);
       std::optional<std::string> expected;
       if (there) {
         expected = "old";
@@ -197,10 +197,10 @@ TEST_F(ShortMemoryTest, APageWhoseLoadFailsWithoutMemoryIsLoadedAfterwards) {
   open(disk_, std::move(options));
   Map map = *db_->create_map("m");
   const std::string value(kPageBytes / 8, 'v');
-  for (int i = 0; i < kKeys; ++i) ASSERT_OK(map.put(key_of(i), value));
+  for (int i = 0; i < kKeys; ++i) ASSERT_OK(map.put(allocating_key(i), value));
   unsigned failed = 0;
   for (int i = 0; i < 60; ++i) {
-    const std::string key = key_of(i * 97 % kKeys);
+    const std::string key = allocating_key(i * 97 % kKeys);
     disk_.inject({.call = IoCall::kRead, .os_error = EIO, .sticky = true, .path_contains = "data.vg"});
     AllocationFault fault(static_cast<std::uint64_t>(i % 6 + 1), true);
     const auto found = expose("get", [&] { return map.get(key); });

@@ -15,7 +15,7 @@
 namespace vaultgres {
 namespace {
 
-std::string key_of(std::uint64_t i) {
+std::string wide_key(std::uint64_t i) {
   char text[32];
   std::snprintf(text, sizeof text, "key %09llu", static_cast<unsigned long long>(i));
   return text;
@@ -78,7 +78,7 @@ TEST_F(SizeEstimateTest, RandomRanges) {
   const std::uint64_t keys = scaled(20'000) + 100;
   const auto change = [&](std::uint64_t times, unsigned erase_one_in) {
     for (std::uint64_t i = 0; i < times; ++i) {
-      const std::string key = key_of(random.uniform(keys));
+      const std::string key = wide_key(random.uniform(keys));
       if (random.one_in(erase_one_in)) {
         ASSERT_OK(map_.erase(key));
       } else {
@@ -89,9 +89,9 @@ TEST_F(SizeEstimateTest, RandomRanges) {
   const auto check = [&] {
     for (std::uint64_t i = 0; i < scaled(60); ++i) {
       const std::uint64_t first = random.uniform(keys);
-      KeyRange range{.from = key_of(first),
+      KeyRange range{.from = wide_key(first),
                      .from_inclusive = random.one_in(2),
-                     .to = key_of(first + random.zipf(keys)),
+                     .to = wide_key(first + random.zipf(keys)),
                      .to_inclusive = random.one_in(2)};
       if (random.one_in(10)) range.from.reset();
       if (random.one_in(10)) range.to.reset();
@@ -128,7 +128,7 @@ TEST_F(SizeEstimateTest, BesideWriters) {
   const std::uint64_t keys = scaled(10'000) + 500;
   {
     MapLoad load = *db_.load_map("loaded");
-    for (std::uint64_t i = 0; i < keys; ++i) ASSERT_OK(load.add(key_of(10 * i), "loaded"));
+    for (std::uint64_t i = 0; i < keys; ++i) ASSERT_OK(load.add(wide_key(10 * i), "loaded"));
     map_ = *load.finish();
   }
   std::atomic<bool> stop{false};
@@ -141,13 +141,13 @@ TEST_F(SizeEstimateTest, BesideWriters) {
         Result<Transaction> txn = db_.begin();
         ASSERT_OK(txn);
         // Keys between those that stand, and back again.
-        for (std::uint64_t i = 0; i < 50; ++i) ASSERT_OK(map_.put(*txn, key_of(10 * (place + i) + 1 + t), "comes"));
+        for (std::uint64_t i = 0; i < 50; ++i) ASSERT_OK(map_.put(*txn, wide_key(10 * (place + i) + 1 + t), "comes"));
         if (random.one_in(2)) {
           ASSERT_OK(txn->rollback());
           continue;
         }
         ASSERT_OK(txn->commit(Durability::kRelaxed));
-        for (std::uint64_t i = 0; i < 50; ++i) ASSERT_OK(map_.erase(key_of(10 * (place + i) + 1 + t)));
+        for (std::uint64_t i = 0; i < 50; ++i) ASSERT_OK(map_.erase(wide_key(10 * (place + i) + 1 + t)));
       }
     });
   }
@@ -155,7 +155,7 @@ TEST_F(SizeEstimateTest, BesideWriters) {
   for (std::uint64_t i = 0; i < scaled(4000) && !HasFailure(); ++i) {
     const std::uint64_t first = random.uniform(keys);
     const std::uint64_t some = std::min<std::uint64_t>(1 + random.zipf(keys), keys - first);
-    const SizeEstimate size = estimate({.from = key_of(10 * first), .to = key_of(10 * (first + some))});
+    const SizeEstimate size = estimate({.from = wide_key(10 * first), .to = wide_key(10 * (first + some))});
     EXPECT_LE(size.entries, 10 * (some + 200));
     EXPECT_GE(size.entries, 1u) << "the first key of the range stands all the time, in the leaf at its end";
   }
@@ -166,7 +166,7 @@ TEST_F(SizeEstimateTest, BesideWriters) {
 }
 
 TEST_F(SizeEstimateTest, OfWhatIsGone) {
-  for (std::uint64_t i = 0; i < 2000; ++i) ASSERT_OK(map_.put(key_of(i), "value"));
+  for (std::uint64_t i = 0; i < 2000; ++i) ASSERT_OK(map_.put(wide_key(i), "value"));
   Map other = *db_.create_map("other");
   ASSERT_OK(db_.drop_map("m"));
   EXPECT_ERROR(kNotFound, map_.size_estimate());
@@ -178,7 +178,7 @@ TEST_F(SizeEstimateTest, OfWhatIsGone) {
 TEST_F(SizeEstimateTest, WhileItIsDropped) {
   for (int round = 0; round < 5; ++round) {
     MapLoad load = *db_.load_map("gone");
-    for (std::uint64_t i = 0; i < scaled(20'000); ++i) ASSERT_OK(load.add(key_of(i), "value"));
+    for (std::uint64_t i = 0; i < scaled(20'000); ++i) ASSERT_OK(load.add(wide_key(i), "value"));
     const Map gone = *load.finish();
     std::atomic<bool> stop{false};
     std::thread reader([&] {

@@ -160,21 +160,26 @@ TEST(TableRenameTest, AnOpenWriterOfAWideTableIsUndoneWhereverARenamingIsCut) {
   ASSERT_OK(table->insert(*txn, row));
   auto map = db->create_map("map");
   ASSERT_OK(map);
-  const std::uint64_t begin = disk.position();
+  std::vector<std::size_t> acknowledged{disk.position()};  // where each renaming ended
   // Somebody else's commits take a part of a renaming to the disk.
   std::atomic<bool> stop{false};
   std::thread others([&] {
     while (!stop.load()) ASSERT_OK(map->put("key", "value"));
   });
   const char* names[] = {"before", "after"};
-  for (int i = 0; i < 20; ++i) ASSERT_OK(db->rename_table(names[i % 2], names[1 - i % 2]));
+  constexpr std::size_t kRenamings = 20;
+  for (std::size_t i = 0; i < kRenamings; ++i) {
+    ASSERT_OK(db->rename_table(names[i % 2], names[1 - i % 2]));
+    acknowledged.push_back(disk.position());
+  }
   stop.store(true);
   others.join();
-  const std::uint64_t end = disk.position();
   unsigned renamed = 0;
-  constexpr std::uint64_t kStates = 150;
-  for (std::uint64_t i = 0; i < kStates; ++i) {
-    const std::uint64_t at = begin + (end - begin) * i / kStates;
+  constexpr std::size_t kStates = 160;
+  constexpr std::size_t kStatesEach = kStates / kRenamings;
+  for (std::size_t i = 0; i < kStates; ++i) {
+    const std::size_t begin = acknowledged[i / kStatesEach];
+    const std::size_t at = begin + (acknowledged[i / kStatesEach + 1] - begin) * (i % kStatesEach) / kStatesEach;
     const auto image = disk.power_cut(at, PowerCut::kAll, i);
     auto again = open_on(*image);
     ASSERT_OK(again);

@@ -18,7 +18,7 @@ namespace vaultgres {
 namespace {
 
 const IndexSpec kById{.columns = {{"id"}}, .unique = true};
-const IndexSpec kByCity{.columns = {{"city", true}, {"name"}}, .unique = false};
+const IndexSpec kByCityDescending{.columns = {{"city", true}, {"name"}}, .unique = false};
 
 using People = std::map<std::int64_t, Row>;
 
@@ -231,7 +231,7 @@ class TableWithoutMemoryTest : public ::testing::Test {
     Database db = *open_on(disk, options_);
     Table table = *db.create_table("people", people_schema());
     EXPECT_TRUE(db.create_index("by_id", "people", kById));
-    EXPECT_TRUE(db.create_index("by_city", "people", kByCity));
+    EXPECT_TRUE(db.create_index("by_city", "people", kByCityDescending));
     std::vector<RowId> ids;
     for (std::int64_t i = 0; i < 120; ++i) {
       people_[i] = person(i, i % 30 == 0 ? 2 * kPageBytes : 10 * i % 400);

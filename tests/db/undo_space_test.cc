@@ -43,7 +43,7 @@ class AllocationCounter final : public ChangeObserver {
   std::atomic<std::uint64_t> allocations_{0};
 };
 
-std::string key_of(std::uint64_t i) {
+std::string four_digit_key(std::uint64_t i) {
   return "key " + std::to_string(1000 + i);
 }
 
@@ -72,7 +72,7 @@ class UndoSpaceTest : public ::testing::Test {
   }
   /// Full leaves of 200 entries.
   void fill(const std::string& value) {
-    for (std::uint64_t i = 0; i < 200; ++i) put(key_of(i), value);
+    for (std::uint64_t i = 0; i < 200; ++i) put(four_digit_key(i), value);
   }
   /// Others put entries behind the key until its leaf has no room left for one.
   void fill_leaf(const std::string& key, const std::vector<std::size_t>& sizes) {
@@ -86,7 +86,7 @@ class UndoSpaceTest : public ::testing::Test {
   }
   void fill_leaves() {
     for (std::uint64_t i = 0; i < 200; ++i) {
-      ASSERT_NO_FATAL_FAILURE(fill_leaf(key_of(i), {kWide.size(), kWide.size() / 4, 5, 0}));
+      ASSERT_NO_FATAL_FAILURE(fill_leaf(four_digit_key(i), {kWide.size(), kWide.size() / 4, 5, 0}));
     }
   }
   bool has_room(const std::string& key, std::size_t size) {
@@ -108,7 +108,7 @@ class UndoSpaceTest : public ::testing::Test {
   void change_fill_and_roll_back(const std::vector<std::string>& values) {
     Transaction txn = *db_->begin();
     for (const std::string& value : values) {
-      for (std::uint64_t i = 0; i < 200; i += 2) ASSERT_OK(map_->put(txn, key_of(i), value));
+      for (std::uint64_t i = 0; i < 200; i += 2) ASSERT_OK(map_->put(txn, four_digit_key(i), value));
     }
     ASSERT_NO_FATAL_FAILURE(fill_leaves());
     ASSERT_NO_FATAL_FAILURE(roll_back(txn));
@@ -135,9 +135,9 @@ TEST_F(UndoSpaceTest, OthersFillTheRoomOfSeveralUpdatesAndOfAnErase) {
   change_fill_and_roll_back({kWide.substr(1), "", kWide.substr(3), "narrow", kWide, "12"});
   Transaction txn = *db_->begin();
   for (std::uint64_t i = 0; i < 200; i += 2) {
-    ASSERT_TRUE(*map_->erase(txn, key_of(i)));
+    ASSERT_TRUE(*map_->erase(txn, four_digit_key(i)));
     if (i % 3 == 0) {
-      ASSERT_OK(map_->put(txn, key_of(i), "narrow"));
+      ASSERT_OK(map_->put(txn, four_digit_key(i), "narrow"));
     }
   }
   ASSERT_NO_FATAL_FAILURE(fill_leaves());
@@ -186,11 +186,11 @@ TEST_F(UndoSpaceTest, OthersFillALeafThatTakesTheFixedFormMeanwhile) {
 TEST_F(UndoSpaceTest, ACallThatFailsGivesUpTheRoomOfTheOneBefore) {
   fill(kWide);
   Transaction txn = *db_->begin();
-  for (std::uint64_t i = 0; i < 200; i += 2) ASSERT_OK(map_->put(txn, key_of(i), "narrow"));
+  for (std::uint64_t i = 0; i < 200; i += 2) ASSERT_OK(map_->put(txn, four_digit_key(i), "narrow"));
   disk_.limit_space(disk_.used_bytes());
   const std::string huge(std::size_t{64} << 20, 'h');
-  EXPECT_ERROR(kNoSpace, map_->put(txn, key_of(0), huge));
-  EXPECT_ERROR(kDuplicateKey, map_->insert(txn, key_of(2), kLarge));
+  EXPECT_ERROR(kNoSpace, map_->put(txn, four_digit_key(0), huge));
+  EXPECT_ERROR(kDuplicateKey, map_->insert(txn, four_digit_key(2), kLarge));
   disk_.limit_space(std::nullopt);
   ASSERT_NO_FATAL_FAILURE(fill_leaves());
   ASSERT_NO_FATAL_FAILURE(roll_back(txn));
@@ -202,7 +202,7 @@ TEST_F(UndoSpaceTest, ARollbackOnAFullDiskFindsNoPage) {
     fill(large ? kLarge : kWide);
     ASSERT_OK(db_->checkpoint());
     Transaction txn = *db_->begin();
-    for (std::uint64_t i = 0; i < 200; i += 2) ASSERT_OK(map_->put(txn, key_of(i), large ? "" : "narrow"));
+    for (std::uint64_t i = 0; i < 200; i += 2) ASSERT_OK(map_->put(txn, four_digit_key(i), large ? "" : "narrow"));
     ASSERT_NO_FATAL_FAILURE(fill_leaves());
     disk_.limit_space(disk_.used_bytes());
     for (unsigned i = 0; i < 100000; ++i) {  // until no page is left
@@ -222,7 +222,7 @@ TEST_F(UndoSpaceTest, UndoAfterACrashNeedsPages) {
   for (const bool large : {false, true}) {
     fill(large ? kLarge : kWide);
     Transaction txn = *db_->begin();
-    for (std::uint64_t i = 0; i < 200; i += 2) ASSERT_OK(map_->put(txn, key_of(i), large ? "" : "narrow"));
+    for (std::uint64_t i = 0; i < 200; i += 2) ASSERT_OK(map_->put(txn, four_digit_key(i), large ? "" : "narrow"));
     ASSERT_NO_FATAL_FAILURE(fill_leaves());
     ASSERT_OK(db_->sync());
     const auto killed = disk_.killed();
@@ -238,14 +238,14 @@ TEST_F(UndoSpaceTest, UndoAfterACrashNeedsPages) {
 TEST_F(UndoSpaceTest, UndoSaysWhichPageLacksTheRoomThatWasKept) {
   fill(kWide);
   Transaction txn = *db_->begin();
-  ASSERT_OK(map_->put(txn, key_of(0), "narrow"));
+  ASSERT_OK(map_->put(txn, four_digit_key(0), "narrow"));
   {
     const Engine& engine = core_->engine();
     LogSpace log_space(engine.log);
     ASSERT_OK(log_space.reserve(log_bytes_for(64)));
-    ExclusiveGuard leaf = *(*core_->find_map("m"))->tree(engine).write_leaf(as_bytes(key_of(0)));
+    ExclusiveGuard leaf = *(*core_->find_map("m"))->tree(engine).write_leaf(as_bytes(four_digit_key(0)));
     const NodeView view(leaf.page());
-    const auto slot = static_cast<std::uint16_t>(view.lower_bound(as_bytes(key_of(0))).slot);
+    const auto slot = static_cast<std::uint16_t>(view.lower_bound(as_bytes(four_digit_key(0))).slot);
     ASSERT_TRUE(view.keeps_room(slot));
     MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem);
     PayloadBuffer payload;
@@ -254,7 +254,7 @@ TEST_F(UndoSpaceTest, UndoSaysWhichPageLacksTheRoomThatWasKept) {
     mini.add(leaf, PageOp::kNodePurge, payload.bytes());
     mini.commit();
   }
-  ASSERT_NO_FATAL_FAILURE(fill_leaf(key_of(0), {kWide.size(), kWide.size() / 4, 5, 0}));
+  ASSERT_NO_FATAL_FAILURE(fill_leaf(four_digit_key(0), {kWide.size(), kWide.size() / 4, 5, 0}));
   const auto killed = disk_.killed();
   const auto expect_damage = [](const auto& result, ErrorCode code) {
     ASSERT_FALSE(result);
@@ -272,7 +272,7 @@ TEST_F(UndoSpaceTest, UndoSaysWhichPageLacksTheRoomThatWasKept) {
 TEST_F(UndoSpaceTest, RoomThatACrashLeavesIsLost) {
   fill("narrow");
   Transaction txn = *db_->begin();
-  for (std::uint64_t i = 0; i < 200; ++i) ASSERT_OK(map_->put(txn, key_of(i), kWide));
+  for (std::uint64_t i = 0; i < 200; ++i) ASSERT_OK(map_->put(txn, four_digit_key(i), kWide));
   ASSERT_OK(db_->sync());
   const auto killed = disk_.killed();
   Database db = *open_on(*killed, options());
@@ -280,7 +280,7 @@ TEST_F(UndoSpaceTest, RoomThatACrashLeavesIsLost) {
   EXPECT_TRUE(content_of(map) == expected_);
   const std::uint64_t before = db.map_stats("m")->leaf_pages;
   for (std::uint64_t i = 0; i < 200; ++i) {
-    const std::string key = key_of(i) + "b";
+    const std::string key = four_digit_key(i) + "b";
     expected_[key] = kWide.substr(30);
     ASSERT_OK(map.put(key, expected_[key]));
   }
@@ -296,15 +296,15 @@ TEST_F(UndoSpaceTest, RoomOfEndedTransactionsIsLost) {
   for (const bool commits : {true, false}) {
     // The first one makes values shorter for good, the second one longer for nothing.
     Transaction txn = *db_->begin();
-    for (std::uint64_t i = 0; i < 200; i += 2) ASSERT_OK(map_->put(txn, key_of(i), commits ? "narrow" : kWide));
+    for (std::uint64_t i = 0; i < 200; i += 2) ASSERT_OK(map_->put(txn, four_digit_key(i), commits ? "narrow" : kWide));
     if (commits) {
-      for (std::uint64_t i = 0; i < 200; i += 2) expected_[key_of(i)] = "narrow";
+      for (std::uint64_t i = 0; i < 200; i += 2) expected_[four_digit_key(i)] = "narrow";
       ASSERT_OK(txn.commit());
     } else {
       ASSERT_NO_FATAL_FAILURE(roll_back(txn));
     }
     const std::uint64_t before = leaves();
-    for (std::uint64_t i = commits ? 0 : 2; i < 200; i += 4) put(key_of(i) + "b", kWide.substr(30));
+    for (std::uint64_t i = commits ? 0 : 2; i < 200; i += 4) put(four_digit_key(i) + "b", kWide.substr(30));
     EXPECT_LE(leaves(), before);
     expect_all();
   }
@@ -315,7 +315,7 @@ class UndoModel {
  public:
   UndoModel(Database& db, const AllocationCounter& counter, Content& committed, TestRandom& random)
       : db_(db), map_(*db.open_map("m")), counter_(counter), committed_(committed), random_(random) {
-    const std::size_t longest = inline_value_max(key_of(0).size());
+    const std::size_t longest = inline_value_max(four_digit_key(0).size());
     const std::size_t sizes[][4] = {
         {8, 9, 16, 8}, {0, 16, longest, 17}, {1, 40, 2 * kPageBytes, 400}, {longest, longest / 2, 3, kPageBytes}};
     const auto& chosen = sizes[random_.uniform(std::size(sizes))];
@@ -348,7 +348,7 @@ class UndoModel {
     Changes changes;
   };
 
-  std::string some_key() { return key_of(random_.uniform(120)); }
+  std::string some_key() { return four_digit_key(random_.uniform(120)); }
   std::string some_value() {
     const std::size_t size = sizes_[random_.uniform(sizes_.size())];
     return std::string(random_.one_in(4) ? random_.uniform(size + 1) : size,

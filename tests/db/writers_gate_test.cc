@@ -19,10 +19,6 @@
 namespace vaultgres {
 namespace {
 
-std::string key_of(int i) {
-  return "key " + std::to_string(100'000 + i);
-}
-
 /// A database whose file calls a test can stop.
 class WritersGateTest : public ::testing::Test {
  protected:
@@ -38,7 +34,7 @@ class WritersGateTest : public ::testing::Test {
   }
   void fill_map(const std::string& name, int pages) {
     Map map = *db_->create_map(name);
-    for (int i = 0; i < 8 * pages; ++i) ASSERT_OK(map.put(key_of(i), std::string(kPageBytes / 10, 'v')));
+    for (int i = 0; i < 8 * pages; ++i) ASSERT_OK(map.put(numbered_key(i), std::string(kPageBytes / 10, 'v')));
   }
 
   SimFileSystem disk_;
@@ -98,7 +94,7 @@ TEST_F(WritersGateTest, RoomForAChangeOfTheCatalogIsMadeWhenTheCheckIsOver) {
 // Method: a row's owner keeps it for more than half of the timeout; when the call comes back for it, the gate of the
 // table is held.
 TEST_F(WritersGateTest, AWaitAtTheGateOfATableIsPartOfTheCallsDeadline) {
-  constexpr std::chrono::milliseconds kTimeout{1000};
+  constexpr std::chrono::milliseconds kTimeout{3000};
   Options options = small_options();
   options.lock_timeout = kTimeout;
   open(std::move(options));

@@ -197,6 +197,7 @@ void add_parts(Corpus& corpus) {
   fill_small_maps(db);
   fill_deep_map(db);
   fill_table(db);
+  const std::unique_ptr<SimFileSystem> logged = disk.killed();  // a checkpoint lets go of the log's first segments
   expect(db.checkpoint());
   const std::unique_ptr<SimFileSystem> killed = disk.killed();
   DatabaseImage image = image_of(*killed, true);
@@ -229,11 +230,11 @@ void add_parts(Corpus& corpus) {
   corpus.add("superblock", "both", superblocks);
 
   const std::unique_ptr<File> data =
-      expect(killed->open(kImageDirectory + std::string("/data.vg"), OpenMode::kReadOnly));
+      expect(logged->open(kImageDirectory + std::string("/data.vg"), OpenMode::kReadOnly));
   const SuperblockState state = expect(SuperblockStore::load(*data)).current();
   std::vector<EpochSpan> epochs;
   for (const auto& epoch : state.epochs) epochs.push_back({epoch.number, epoch.salt, epoch.first, epoch.end});
-  LogReader reader = expect(LogReader::open(*killed, kImageDirectory + std::string("/log"), state.database,
+  LogReader reader = expect(LogReader::open(*logged, kImageDirectory + std::string("/log"), state.database,
                                             state.segment_bytes, epochs, kNoLsn, kNoLsn));
   std::map<std::pair<std::uint8_t, std::uint8_t>, unsigned> seen;  // by kind and operation: a few of each
   for (auto record = expect(reader.next()); record; record = expect(reader.next())) {

@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kShownBytesMax = 60;
 
-std::string quoted(std::string_view bytes) {
+std::string in_quotes(std::string_view bytes) {
   char buffer[32];
   if (bytes.size() > kShownBytesMax) {
     std::snprintf(buffer, sizeof buffer, " bytes 0x%08x", crc32c(0xFFFFFFFFu, as_bytes(bytes)));
@@ -51,9 +51,9 @@ std::string shown(const Value& value) {
     case Value::Kind::kTimestamp:
       return "timestamp " + std::to_string(value.timestamp().micros);
     case Value::Kind::kText:
-      return quoted(value.text());
+      return in_quotes(value.text());
     case Value::Kind::kBytes:
-      return quoted(value.bytes());
+      return in_quotes(value.bytes());
   }
   return "?";
 }
@@ -76,7 +76,7 @@ std::string shown(RowId id) {
 }
 
 std::string heading(const char* kind, const std::string& name, std::uint32_t object) {
-  return std::string(kind) + " " + quoted(name) + ", object " + std::to_string(object);
+  return std::string(kind) + " " + in_quotes(name) + ", object " + std::to_string(object);
 }
 
 Result<std::string> list_map(Database& db, const MapInfo& info) {
@@ -86,7 +86,7 @@ Result<std::string> list_map(Database& db, const MapInfo& info) {
   for (;;) {
     VG_ASSIGN(const bool more, cursor.next());
     if (!more) return text;
-    text += quoted(cursor.key()) + " = " + quoted(cursor.value()) + "\n";
+    text += in_quotes(cursor.key()) + " = " + in_quotes(cursor.value()) + "\n";
   }
 }
 
@@ -94,7 +94,7 @@ Result<std::string> list_table(Database& db, const TableInfo& info) {
   VG_ASSIGN(const Table table, db.open_table(info.name));
   std::string text = heading("table", info.name, info.object_id) + "\n";
   for (const Column& column : info.schema.columns()) {
-    text += "column " + quoted(column.name) + " " + std::string(column_type_name(column.type)) +
+    text += "column " + in_quotes(column.name) + " " + std::string(column_type_name(column.type)) +
             (column.nullable ? " nullable\n" : "\n");
   }
   TableScan scan = table.scan();
@@ -110,10 +110,10 @@ Result<std::string> list_index(Database& db, const IndexInfo& info) {
   VG_ASSIGN(const Index index, db.open_index(info.name));
   const auto& parts = info.spec.columns;
   std::string text =
-      heading("index", info.name, info.object_id) + ", of " + quoted(info.table) +
+      heading("index", info.name, info.object_id) + ", of " + in_quotes(info.table) +
       (info.spec.unique ? ", unique: " : ": ") +
       joined(parts.size(),
-             [&](std::size_t i) { return quoted(parts[i].column) + (parts[i].descending ? " descending" : ""); }) +
+             [&](std::size_t i) { return in_quotes(parts[i].column) + (parts[i].descending ? " descending" : ""); }) +
       "\n";
   RowCursor cursor = index.range();
   for (;;) {

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "space/page_ids_support.h"
 #include "support/page_space.h"
 #include "support/random.h"
 #include "support/scale.h"
@@ -88,12 +89,6 @@ class Space : public PageSpace {
     }
   }
 };
-
-std::vector<PageId> ids_from(std::uint32_t first, std::uint32_t count) {
-  std::vector<PageId> ids;
-  for (std::uint32_t i = 0; i < count; ++i) ids.push_back(PageId{first + i});
-  return ids;
-}
 
 // Goal: a new database has its fixed pages allocated and all others free; ids come lowest first or near a wish.
 TEST(PageAllocator, NewDatabase) {

@@ -5,17 +5,13 @@
 #include <set>
 #include <vector>
 
+#include "space/page_ids_support.h"
 #include "support/random.h"
 #include "support/scale.h"
 
 namespace vaultgres {
 namespace {
 
-std::vector<PageId> ids_from(std::uint32_t first, std::uint32_t count) {
-  std::vector<PageId> ids;
-  for (std::uint32_t i = 0; i < count; ++i) ids.push_back(PageId{first + i});
-  return ids;
-}
 BitmapWords fresh_bits(std::uint32_t group) {
   BitmapWords words{};
   words[0] = (1u << bitmap_fixed_bits(group)) - 1;

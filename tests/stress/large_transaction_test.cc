@@ -23,18 +23,18 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kCacheBytes = std::size_t{2} << 20;
+constexpr std::size_t kSmallCacheBytes = std::size_t{2} << 20;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr std::chrono::seconds kLongestWait(60);
-constexpr std::uint64_t kWrittenBytes = 2 * kCacheBytes;
+constexpr std::uint64_t kWrittenBytes = 2 * kSmallCacheBytes;
 #else
 constexpr std::chrono::seconds kLongestWait(5);
-constexpr std::uint64_t kWrittenBytes = 10 * kCacheBytes;
+constexpr std::uint64_t kWrittenBytes = 10 * kSmallCacheBytes;
 #endif
 
 Options options() {
   Options options;
-  options.cache_bytes = kCacheBytes;
+  options.cache_bytes = kSmallCacheBytes;
   options.durability = Durability::kRelaxed;
   return options;
 }
@@ -52,10 +52,12 @@ class ReaderBeside {
   ReaderBeside& operator=(const ReaderBeside&) = delete;
   ~ReaderBeside() { stop(); }
 
-  /// Empty: no error, and no wait above the limit.
-  std::string stop(Clock::duration limit = kLongestWait) {
+  void stop() {
     stopped_.store(true);
     if (thread_.joinable()) thread_.join();
+  }
+  /// Once stopped. Empty: no error, and no wait above the limit.
+  std::string wrong(Clock::duration limit) const {
     if (!failure_.empty()) return "a reader beside it: " + failure_;
     if (longest_ <= limit) return "";
     return "a reader beside it waited for " +
@@ -76,6 +78,26 @@ class ReaderBeside {
   Clock::duration longest_{0};
   std::string failure_;
   std::thread thread_;  // last: the others exist when it starts
+};
+
+/// The machine's own files, and how long the slowest call of them has taken.
+class TimedFiles final : public ForwardingFileSystem {
+ public:
+  TimedFiles() : ForwardingFileSystem(posix_file_system()) {}
+  Clock::duration slowest() const { return Clock::duration(slowest_.load()); }
+
+ private:
+  int around(FileCall, const std::string&, FunctionRef<int()> forward) override {
+    const Clock::time_point begin = Clock::now();
+    const int os_error = forward();
+    const Clock::rep took = (Clock::now() - begin).count();
+    Clock::rep most = slowest_.load();
+    while (took > most && !slowest_.compare_exchange_weak(most, took)) {
+    }
+    return os_error;
+  }
+
+  std::atomic<Clock::rep> slowest_{0};
 };
 
 /// Entries that nobody changes, more than the cache holds, to be read meanwhile.
@@ -133,15 +155,20 @@ class LargeTransactionTest : public ::testing::Test {
       wrong = write(kind, map, txn, written);
       if (wrong.empty()) wrong = finish(txn, end);
     }
-    if (std::string waited = reader.stop(); wrong.empty()) wrong = waited;
+    reader.stop();
+    if (wrong.empty()) wrong = reader.wrong(longest_wait());
     if (!wrong.empty()) return wrong;
     if (content_of(map) != (end == End::kCommit ? written : expected)) return "the content is not what was written";
     return reopened(end == End::kCommit ? written : expected);
   }
   Status open() {
-    db_.emplace(*Database::open(directory_.file("db" + std::to_string(++databases_)), options()));
+    db_.emplace(*open_on(files_, options(), directory_.file("db" + std::to_string(++databases_))));
     return fill_beside(*db_);
   }
+  /// Who waits for a frame waits for some calls of the disk.
+  Clock::duration longest_wait() const { return kLongestWait + 20 * files_.slowest(); }
+
+  TimedFiles files_;  // outlives the database
   std::optional<Database> db_;
 
  private:
@@ -165,7 +192,7 @@ class LargeTransactionTest : public ::testing::Test {
   }
   std::string reopened(const Content& expected) {
     if (Status closed = db_->close(); !closed) return "close: " + std::string(closed.error().message());
-    db_.emplace(*Database::open(directory_.file("db" + std::to_string(databases_)), options()));
+    db_.emplace(*open_on(files_, options(), directory_.file("db" + std::to_string(databases_))));
     if (content_of(*db_->open_map("m")) != expected) return "the content changed when it was opened again";
     const auto report = db_->check();
     if (!report || !report->problems.empty()) return "check finds problems";
@@ -229,7 +256,8 @@ TEST_F(LargeTransactionTest, ManyRowsAreDeleted) {
     }
     ASSERT_OK(txn.commit());
   }
-  EXPECT_EQ(reader.stop(), "");
+  reader.stop();
+  EXPECT_EQ(reader.wrong(longest_wait()), "");
   EXPECT_EQ(deleted, rows);
   EXPECT_EQ(*table.count(), 0u);
   EXPECT_FALSE(*db_->open_index("by_id")->range().next());
@@ -257,7 +285,8 @@ TEST(LargeTransactionControlTest, AStallIsNoticed) {
   });
   stalls.store(true);
   while (!stalled.load()) std::this_thread::yield();
-  EXPECT_NE(reader.stop(std::chrono::milliseconds(299)), "");
+  reader.stop();
+  EXPECT_NE(reader.wrong(std::chrono::milliseconds(299)), "");
 }
 
 }  // namespace

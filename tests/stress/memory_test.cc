@@ -55,12 +55,12 @@ Options memory_options() {
   return options;
 }
 
-Row row_of(std::int64_t id, std::mt19937_64& random) {
+Row random_row(std::int64_t id, std::mt19937_64& random) {
   return {id, std::string(100 + random() % 100, static_cast<char>('a' + id % 26)),
           static_cast<std::int64_t>(random() % 1000000)};
 }
 
-Status change(Database& db, std::int64_t rows, std::uint64_t seed, Clock::time_point until) {
+Status update_rows(Database& db, std::int64_t rows, std::uint64_t seed, Clock::time_point until) {
   std::mt19937_64 random(seed);
   auto table = db.open_table("t");
   if (!table) return table.error();
@@ -71,7 +71,7 @@ Status change(Database& db, std::int64_t rows, std::uint64_t seed, Clock::time_p
     auto found = index->find({id});
     if (!found) return found.error();
     if (!*found) return Error(ErrorCode::kNotFound, "row " + std::to_string(id) + " is not there");
-    auto updated = table->update((*found)->id, row_of(id, random));
+    auto updated = table->update((*found)->id, random_row(id, random));
     if (!updated && updated.error().code() != ErrorCode::kConflict) return updated;
   }
   return {};
@@ -136,7 +136,7 @@ Status load(Database& db, std::int64_t rows) {
   if (!load) return load.error();
   std::mt19937_64 random(1);
   for (std::int64_t id = 0; id < rows; ++id) {
-    if (Status added = load->add(row_of(id, random)); !added) return added;
+    if (Status added = load->add(random_row(id, random)); !added) return added;
   }
   if (auto table = load->finish(); !table) return table.error();
   if (auto index = db.create_index("by_id", "t", {{{"id"}}, true}); !index) return index.error();
@@ -146,9 +146,9 @@ Status load(Database& db, std::int64_t rows) {
 
 Status work_together(Database& db, std::int64_t rows, std::chrono::seconds seconds) {
   const Clock::time_point until = Clock::now() + seconds;
-  const std::function<Status()> jobs[] = {[&] { return change(db, rows, 1, until); },
-                                          [&] { return change(db, rows, 2, until); }, [&] { return scan(db, until); },
-                                          [&] { return step_cursors(db, rows, until); }};
+  const std::function<Status()> jobs[] = {
+      [&] { return update_rows(db, rows, 1, until); }, [&] { return update_rows(db, rows, 2, until); },
+      [&] { return scan(db, until); }, [&] { return step_cursors(db, rows, until); }};
   std::vector<Status> results(std::size(jobs));
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < std::size(jobs); ++i) {

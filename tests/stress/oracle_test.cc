@@ -19,14 +19,12 @@
 namespace vaultgres {
 namespace {
 
-constexpr unsigned kThreads = 8;
-
-std::uint64_t operations() {
+std::uint64_t map_operations() {
   return stress_operations(500000);
 }
 
 std::uint64_t possible_keys() {
-  return std::clamp<std::uint64_t>(operations() / 4, 60000, 5000000);
+  return std::clamp<std::uint64_t>(map_operations() / 4, 60000, 5000000);
 }
 
 std::size_t cache_bytes() {
@@ -34,7 +32,7 @@ std::size_t cache_bytes() {
 }
 
 /// The i-th key: 1 to 64 bytes; many share long beginnings.
-std::string key_of(std::uint64_t i) {
+std::string key_of_any_length(std::uint64_t i) {
   std::uint64_t mixed = (i + 1) * 0x9E3779B97F4A7C15u;
   mixed ^= mixed >> 29;
   std::string key(mixed % 4 == 0 ? 0 : mixed % 58, static_cast<char>('a' + mixed / 64 % 3));
@@ -58,9 +56,11 @@ bool is_value_of(std::string_view key, std::string_view value) {
   return value == value_of(key, write);
 }
 
-class Worker {
+class MapWorker {
  public:
-  Worker(Map map, unsigned number) : map_(std::move(map)), number_(number), random_(100 + number) {}
+  static constexpr unsigned kThreads = 8;
+
+  MapWorker(Map map, unsigned number) : map_(std::move(map)), number_(number), random_(100 + number) {}
 
   /// Something; what was wrong with its answer, or nothing.
   std::string one() {
@@ -75,7 +75,7 @@ class Worker {
  private:
   std::string own_key() {
     for (;;) {
-      std::string key = key_of(random_.uniform(keys_));
+      std::string key = key_of_any_length(random_.uniform(keys_));
       if (owner_of(key, kThreads) == number_) return key;
     }
   }
@@ -97,7 +97,7 @@ class Worker {
   }
 
   std::string get() {
-    const std::string key = random_.one_in(4) ? key_of(random_.uniform(keys_)) : own_key();
+    const std::string key = random_.one_in(4) ? key_of_any_length(random_.uniform(keys_)) : own_key();
     const auto value = map_.get(key);
     if (!value) return "get: " + std::string(value.error().message());
     if (owner_of(key, kThreads) != number_) {
@@ -110,7 +110,7 @@ class Worker {
 
   /// A stretch of entries, either way: in order, and of the own ones exactly those that are there.
   std::string scan(bool forward) {
-    const std::string start = key_of(random_.uniform(keys_));
+    const std::string start = key_of_any_length(random_.uniform(keys_));
     Cursor cursor = map_.cursor();
     std::string last = start;
     std::map<std::string, std::string> seen;
@@ -148,7 +148,7 @@ class OracleTest : public ::testing::TestWithParam<Durability> {};
 INSTANTIATE_TEST_SUITE_P(Modes, OracleTest, ::testing::Values(Durability::kDurable, Durability::kRelaxed),
                          durability_name);
 
-void run_threads(Durability durability, std::uint64_t total) {
+void run_on_map(Durability durability, std::uint64_t total) {
   Options options;
   options.cache_bytes = cache_bytes();
   options.durability = durability;
@@ -159,14 +159,14 @@ void run_threads(Durability durability, std::uint64_t total) {
   ASSERT_OK(db);
   Result<Map> map = db->create_map("m");
   ASSERT_OK(map);
-  std::vector<Worker> workers;
-  for (unsigned t = 0; t < kThreads; ++t) workers.emplace_back(*map, t);
+  std::vector<MapWorker> workers;
+  for (unsigned t = 0; t < MapWorker::kThreads; ++t) workers.emplace_back(*map, t);
   {
     const Watchdog watchdog("eight threads at work", std::chrono::seconds(600 + total / 2000));
-    ASSERT_TRUE(run_workers(workers, total / kThreads));
+    ASSERT_TRUE(run_workers(workers, total / MapWorker::kThreads));
   }
   std::map<std::string, std::uint32_t> all;
-  for (const Worker& worker : workers) all.insert(worker.own().begin(), worker.own().end());
+  for (const MapWorker& worker : workers) all.insert(worker.own().begin(), worker.own().end());
   Cursor cursor = map->cursor();
   std::uint64_t live_bytes = 0;
   for (const auto& [key, write] : all) {
@@ -193,14 +193,14 @@ void run_threads(Durability durability, std::uint64_t total) {
 }
 
 TEST_P(OracleTest, EightThreadsFindExactlyWhatTheyWrote) {
-  run_threads(GetParam(), operations());
+  run_on_map(GetParam(), map_operations());
 }
 
 TEST_P(OracleTest, NoPageChangesWithoutARecord) {
   RedoRecorder recorder;
-  run_threads(GetParam(), operations() / 10);
+  run_on_map(GetParam(), map_operations() / 10);
   EXPECT_EQ(recorder.first_difference(), "");
-  EXPECT_GT(recorder.changes_compared(), operations() / 40);
+  EXPECT_GT(recorder.changes_compared(), map_operations() / 40);
   record_cases("R24", recorder.changes_compared());
 }
 

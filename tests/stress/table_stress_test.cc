@@ -19,11 +19,10 @@
 namespace vaultgres {
 namespace {
 
-constexpr unsigned kThreads = 6;
 constexpr std::int64_t kIds = 6000;
 constexpr std::int32_t kGroups = 150;
 
-std::uint64_t operations() {
+std::uint64_t table_operations() {
   return stress_operations(40000);
 }
 
@@ -63,9 +62,11 @@ struct Own {
   std::int32_t write;
 };
 
-class Worker {
+class TableWorker {
  public:
-  Worker(Database& db, unsigned number)
+  static constexpr unsigned kThreads = 6;
+
+  TableWorker(Database& db, unsigned number)
       : db_(&db),
         table_(*db.open_table("t")),
         by_id_(*db.open_index("by_id")),
@@ -273,7 +274,7 @@ class TableStressTest : public ::testing::TestWithParam<Durability> {};
 INSTANTIATE_TEST_SUITE_P(Modes, TableStressTest, ::testing::Values(Durability::kDurable, Durability::kRelaxed),
                          durability_name);
 
-void run_threads(Durability durability, std::uint64_t total) {
+void run_on_table(Durability durability, std::uint64_t total) {
   Options options = small_options();
   options.cache_bytes = std::max<std::size_t>(256 * kPageBytes, std::size_t{512} << 10);
   options.durability = durability;
@@ -283,14 +284,14 @@ void run_threads(Durability durability, std::uint64_t total) {
   ASSERT_OK(db->create_table("t", schema()));
   ASSERT_OK(db->create_index("by_id", "t", {.columns = {{"id"}}, .unique = true}));
   ASSERT_OK(db->create_index("by_group", "t", {.columns = {{"group", true}}, .unique = false}));
-  std::vector<Worker> workers;
-  for (unsigned t = 0; t < kThreads; ++t) workers.emplace_back(*db, t);
+  std::vector<TableWorker> workers;
+  for (unsigned t = 0; t < TableWorker::kThreads; ++t) workers.emplace_back(*db, t);
   {
     const Watchdog watchdog("threads at work on a table", std::chrono::seconds(60 + total / 500));
-    ASSERT_TRUE(run_workers(workers, total / kThreads));
+    ASSERT_TRUE(run_workers(workers, total / TableWorker::kThreads));
   }
   Rows expected;
-  for (const Worker& worker : workers) {
+  for (const TableWorker& worker : workers) {
     for (const auto& [id, own] : worker.own()) {
       ASSERT_TRUE(expected.emplace(own.place, row_of(id, own.write)).second) << "two rows have one place";
     }
@@ -316,14 +317,14 @@ void run_threads(Durability durability, std::uint64_t total) {
 }
 
 TEST_P(TableStressTest, ThreadsFindExactlyTheRowsTheyWrote) {
-  run_threads(GetParam(), operations());
+  run_on_table(GetParam(), table_operations());
 }
 
 TEST_P(TableStressTest, NoPageChangesWithoutARecord) {
   RedoRecorder recorder;
-  run_threads(GetParam(), operations() / 10);
+  run_on_table(GetParam(), table_operations() / 10);
   EXPECT_EQ(recorder.first_difference(), "");
-  EXPECT_GT(recorder.changes_compared(), operations() / 40);
+  EXPECT_GT(recorder.changes_compared(), table_operations() / 40);
   record_cases("R24", recorder.changes_compared());
 }
 

@@ -14,6 +14,16 @@ namespace vaultgres {
 
 using Content = std::map<std::string, std::string>;
 
+inline constexpr std::uint64_t kMiB = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t kSegmentBytes = std::uint64_t{256} << 10;  ///< of a database under test
+/// What open_on() makes.
+inline constexpr char kDataPath[] = "/db/data.vg";
+
+/// All of one length up to 899,999.
+inline std::string numbered_key(int i) {
+  return "key " + std::to_string(100'000 + i);
+}
+
 /// Small, so that evictions, cleaning and checkpoints happen all the time.
 inline Options small_options() {
   Options options;
@@ -63,6 +73,10 @@ template <class T>
 std::optional<ErrorCode> test_code(const Result<T>& result) {
   if (result) return std::nullopt;
   return result.error().code();
+}
+template <class T>
+Status status_of(const Result<T>& result) {
+  return result ? Status() : Status(result.error());
 }
 
 #define ASSERT_OK(expression)                                                           \

@@ -137,6 +137,7 @@ class PageSpace {
     LogOptions log_options;
     log_options.segment_bytes = kSegment;
     log_options.buffer_bytes = std::size_t{4} << 20;
+    log_options.flush_interval_ms = 3'600'000;  // no padding but of flushes that somebody needs
     const LogEpoch epoch{++epoch_, epoch_ * 77, Lsn{log_first_}};
     log = must(Log::open(disk, "log", database_, epoch, Lsn{log_first_}, log_options, poison));
     must(log->reserve(1024));  // for good: this log's first record is of no operation

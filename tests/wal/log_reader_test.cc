@@ -17,7 +17,6 @@
 namespace vaultgres {
 namespace {
 
-constexpr LogOptions kSmall{.segment_bytes = kTestSegment, .buffer_bytes = 512 << 10, .flush_interval_ms = 10000};
 const std::vector<std::byte> kZeroBlock(kLogBlockBytes);
 
 /// Records of about `bytes` bytes, each flushed on its own.

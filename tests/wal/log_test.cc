@@ -24,12 +24,10 @@
 namespace vaultgres {
 namespace {
 
-constexpr LogOptions kSmall{.segment_bytes = kTestSegment, .buffer_bytes = 512 << 10, .flush_interval_ms = 10000};
-
 /// Polls for something that another thread brings about; false after a long time.
 template <class Condition>
 bool eventually(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
     std::this_thread::yield();
@@ -55,7 +53,8 @@ TEST(Log, ReadsBackWhatWasAppended) {
       EXPECT_GE(test.log->durable(), lsn);
     }
     EXPECT_GE(test.log->filled(), written.back().lsn);
-    EXPECT_LE(test.log->durable(), test.log->filled());
+    const Lsn durable = test.log->durable();  // first: both may grow meanwhile
+    EXPECT_LE(durable, test.log->filled());
     if (random.one_in(10)) {  // from the buffer or from the files
       const KeptRecord& kept = written[random.uniform(written.size())];
       std::vector<std::byte> bytes;
@@ -104,7 +103,8 @@ TEST(Log, ManyThreadsAppendAndFlush) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(test.log->filled(), test.log->end());
+  // The flusher may be closing a block, which counts as filled a moment later.
+  EXPECT_TRUE(eventually([&] { return test.log->filled() == test.log->end(); }));
   ASSERT_TRUE(test.log->flush(test.log->end()));
   sort_by_address(written);
   auto read = read_log(*disk, {test.span});
@@ -296,6 +296,7 @@ TEST(Log, BlocksAreWrittenOnceAndSegmentsAreReused) {
     }
     for (std::thread& thread : threads) thread.join();
     ASSERT_TRUE(test.log->flush(test.log->end()));
+    EXPECT_EQ(once.blocks(), (raw(test.log->durable()) - raw(test.span.first)) / kLogBlockBytes);
     sort_by_address(written);
     std::erase_if(written, [&](const KeptRecord& kept) { return raw(kept.address) < keep; });
     auto read = read_log(*disk, {test.span}, Lsn{keep.load()}, test.log->durable());
@@ -307,7 +308,6 @@ TEST(Log, BlocksAreWrittenOnceAndSegmentsAreReused) {
     EXPECT_LE(disk->list(kTestDirectory)->size(), kept_segments + 3 + 3);
   }
   EXPECT_GT(once.renames(), 0);
-  EXPECT_GT(once.blocks(), 100u);
   disk->set_observer(nullptr);
 }
 

@@ -23,7 +23,7 @@ extern "C" void* aligned_alloc(std::size_t alignment, std::size_t bytes) noexcep
 namespace vaultgres {
 namespace {
 
-TEST(Log, NoMemoryForASegmentPoisonsNothing) {
+TEST(LogSegmentMemory, NoMemoryForASegmentPoisonsNothing) {
   const auto disk = test_disk();
   TestRandom random(1);
   TestLog test(*disk, {.segment_bytes = kTestSegment, .buffer_bytes = 512 << 10, .flush_interval_ms = 10000});

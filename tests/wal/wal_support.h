@@ -19,6 +19,9 @@ namespace vaultgres {
 
 inline constexpr std::size_t kTestSegment = 64 << 10;
 inline const std::string kTestDirectory = "log";
+/// Nothing is flushed that nobody asked for, however long a test takes.
+inline constexpr LogOptions kSmall{
+    .segment_bytes = kTestSegment, .buffer_bytes = 512 << 10, .flush_interval_ms = 3'600'000};
 
 /// A system record of about `bytes` bytes with random payload; `tag` stands in its txn field.
 std::vector<std::byte> test_record(TestRandom& random, std::size_t bytes, std::uint64_t tag);
