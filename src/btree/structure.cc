@@ -122,19 +122,32 @@ Status Tree::merge_at(Bytes key) const {
 Status Tree::merge(Bytes key, unsigned level) const {
   // An only child finds a neighbour when its parent has been merged.
   for (unsigned round = 0; round < 2; ++round) {
-    VG_ASSIGN(Merged merged, merge_with(key, level, Neighbour::kRight));
-    if (merged != Merged::kNo && merged != Merged::kOnlyChild) {
-      // The right one has no room, or both together are still nearly empty.
-      VG_ASSIGN(const Merged with_left, merge_with(key, level, Neighbour::kLeft));
-      if (merged == Merged::kNoRoom || with_left == Merged::kDone || with_left == Merged::kDoneAndParentSmall)
-        merged = with_left;
-    }
+    VG_ASSIGN(const Merged merged, merge_with_neighbours(key, level));
     if (merged != Merged::kOnlyChild && merged != Merged::kDoneAndParentSmall) return {};
     VG_TRY(merge(key, level + 1));
     VG_TRY(collapse_root());
     if (merged != Merged::kOnlyChild) return {};
   }
   return {};
+}
+
+/// One after the other, as long as what is left is little: there may be more that became empty when they had no
+/// neighbour with room. Each one frees a page. What is done stays done, whatever the next one meets.
+Result<Tree::Merged> Tree::merge_with_neighbours(Bytes key, unsigned level) const {
+  Merged last_done = Merged::kNo;
+  for (Neighbour side = Neighbour::kRight;;) {
+    const Result<Merged> merged = merge_with(key, level, side);
+    if (!merged && last_done == Merged::kNo) return merged.error();
+    if (!merged || *merged == Merged::kNo) return last_done;
+    if (*merged == Merged::kOnlyChild) return Merged::kOnlyChild;
+    if (*merged != Merged::kNoRoom) {
+      last_done = *merged;
+    } else if (side == Neighbour::kRight) {
+      side = Neighbour::kLeft;
+    } else {
+      return last_done;
+    }
+  }
 }
 
 Result<Tree::Merged> Tree::merge_with(Bytes key, unsigned level, Neighbour side) const {

@@ -81,7 +81,7 @@ class Tree {
   /// there. The caller then latches the leaf again and looks again. [no latch held]
   Status make_room(Bytes key, std::size_t value_bytes) const;
 
-  /// Merges the leaf that covers `key`, if it is underfull, with a neighbour under the same parent, where one page
+  /// Merges the leaf that covers `key`, if it is underfull, with its neighbours under the same parent, where one page
   /// holds both and stays a quarter empty, or one of them is empty; goes on upwards; collapses the root. Best effort:
   /// what is missing in the cache is loaded once, what is busy is left. [no latch held]
   Status merge_at(Bytes key) const;
@@ -141,6 +141,7 @@ class Tree {
   /// kNoRoom: one page is too small for both, or there is no such neighbour. kOnlyChild: there is none of either side.
   enum class Merged : std::uint8_t { kNo, kNoRoom, kDone, kDoneAndParentSmall, kOnlyChild };
   Status merge(Bytes key, unsigned level) const;
+  Result<Merged> merge_with_neighbours(Bytes key, unsigned level) const;
   Result<Merged> merge_with(Bytes key, unsigned level, Neighbour side) const;
   Status collapse_root() const;
   Result<PageId> lowest_last_parent() const;

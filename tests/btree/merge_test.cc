@@ -81,28 +81,52 @@ TEST_F(MergeTest, BothNeighboursGoWhereOneOfThemFillsNothing) {
   EXPECT_EQ(after[2], before[4]);
 }
 
-// Long keys of a group differ in their last bytes only, so that separators are as long as keys; groups in their first
-// one, so that inner nodes have few children, and a node may be left with one, whose only neighbours are those of its
-// parent.
-TEST_F(MergeTest, NothingIsLeftOfATreeWhoseKeysAreGone) {
-  TestRandom random;
-  const std::uint64_t rounds = 2 + scaled(18);
-  for (std::uint64_t round = 0; round < rounds; ++round) {
-    std::vector<std::string> keys;
+/// Trees of 300 of the longest keys. Those of a group differ in their last bytes only, so that separators are as long
+/// as keys; groups in their first one, so that they have no common prefix. So inner nodes have few children, and one
+/// may be left with a single child, whose only neighbours are those of its parent.
+class LongKeyMergeTest : public MergeTest {
+ protected:
+  void insert_keys() {
     std::set<std::string> taken;
-    while (keys.size() < 300) {
-      std::string key(1, static_cast<char>('a' + random.uniform(8)));
-      key += std::string(kKeyBytesMax - 3, 'k') + random.bytes(2);
-      if (!taken.insert(key).second) continue;
-      space_.insert(tree_, key, "value");
-      keys.push_back(std::move(key));
+    while (taken.size() < 300) {
+      std::string key(1, static_cast<char>('a' + random_.uniform(8)));
+      key += std::string(kKeyBytesMax - 3, 'k') + random_.bytes(2);
+      if (taken.insert(key).second) space_.insert(tree_, key, "value");
     }
     ASSERT_GE(space_.content(tree_).root_level, 2u);
-    while (!keys.empty()) {
-      std::swap(keys[random.uniform(keys.size())], keys.back());
-      space_.remove(tree_, keys.back());
-      must(tree_.merge_at(as_bytes(keys.back())));
-      keys.pop_back();
+  }
+
+  TestRandom random_;
+};
+
+TEST_F(LongKeyMergeTest, NothingIsLeftOfATreeWhoseKeysGoOneByOne) {
+  const std::uint64_t rounds = 2 + scaled(18);
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    insert_keys();
+    std::vector<std::string> left;
+    for (const std::vector<std::string>& leaf : keys()) left.insert(left.end(), leaf.begin(), leaf.end());
+    while (!left.empty()) {
+      std::swap(left[random_.uniform(left.size())], left.back());
+      space_.remove(tree_, left.back());
+      must(tree_.merge_at(as_bytes(left.back())));
+      left.pop_back();
+    }
+    ASSERT_EQ(space_.content(tree_).pages, 1u) << "round " << round;
+  }
+}
+
+// As the collector takes what a transaction has erased.
+TEST_F(LongKeyMergeTest, NothingIsLeftOfATreeWhoseKeysGoByTheLeaf) {
+  const std::uint64_t rounds = 2 + scaled(18);
+  for (std::uint64_t round = 0; round < rounds; ++round) {
+    insert_keys();
+    std::vector<std::vector<std::string>> leaves = keys();
+    while (!leaves.empty()) {
+      std::swap(leaves[random_.uniform(leaves.size())], leaves.back());
+      const std::vector<std::string>& leaf = leaves.back();
+      remove(leaf, 0, leaf.size());
+      if (!leaf.empty()) must(tree_.merge_at(as_bytes(leaf.back())));
+      leaves.pop_back();
     }
     ASSERT_EQ(space_.content(tree_).pages, 1u) << "round " << round;
   }
