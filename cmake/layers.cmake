@@ -22,6 +22,13 @@ if(VG_SANITIZE)
 endif()
 target_link_libraries(vg_flags INTERFACE Threads::Threads PkgConfig::ISAL)
 
+# For what is compiled with precompiled headers, or several files at a time: GCC 12 warns of std::string's own code in such
+# headers, and takes anonymous namespaces of a file for those of a header. The library has these warnings on.
+add_library(vg_shared_compilation INTERFACE)
+target_compile_options(vg_shared_compilation INTERFACE
+                       $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-restrict -Wno-stringop-overflow
+                                                -Wno-subobject-linkage>)
+
 # vg_layer_variant(<layer> <suffix> <page bytes> <definitions>): library vg_<layer><suffix>
 function(vg_layer_variant layer suffix page_bytes)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${layer}/*.cc)
@@ -35,10 +42,7 @@ function(vg_layer_variant layer suffix page_bytes)
   if(suffix)
     target_precompile_headers(vg_${layer}${suffix} REUSE_FROM vg_headers)
     set_target_properties(vg_${layer}${suffix} PROPERTIES UNITY_BUILD ${VG_UNITY})
-    # GCC 12 warns of std::string's own code when it comes from a precompiled header, and takes the anonymous namespaces
-    # of a file that is compiled with others for those of a header. The product has these warnings on.
-    target_compile_options(vg_${layer}${suffix} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds -Wno-restrict
-                                                        -Wno-stringop-overflow -Wno-subobject-linkage>)
+    target_link_libraries(vg_${layer}${suffix} PRIVATE vg_shared_compilation)
   endif()
   # Everything below it, nearest first, for the linker.
   set(below "")

@@ -99,7 +99,7 @@ TEST_F(CollectorFailureTest, AReadThatFailsOnceKeepsNoDeletedRow) {
 
 // Each allocation of the collector's work on a few deleted rows, each in a page of its own, fails in turn.
 TEST_F(CollectorFailureTest, AnAllocationThatFailsKeepsNoDeletedRow) {
-  Watchdog watchdog("collecting without memory", std::chrono::seconds(60));
+  Watchdog watchdog("collecting without memory", std::chrono::seconds(120));
   const AllocationsFail spared(false);
   constexpr int kRowsOfAPage = 20;
   constexpr int kPages = 4;

@@ -172,7 +172,7 @@ INSTANTIATE_TEST_SUITE_P(Workloads, FailedSyncTest,
                          [](const auto& one) { return std::string(one.param.name); });
 
 TEST_P(FailedSyncTest, LosesNothingAcknowledgedAndIsNotMadeUpForByTheNext) {
-  Watchdog watchdog("the run without a fault", std::chrono::seconds(60));
+  Watchdog watchdog("the run without a fault", std::chrono::seconds(120));
   CaseCount cases("R5");
   const std::uint64_t calls = syncs_without_fault();
   const std::uint64_t runs = std::min(calls, scaled(8));
@@ -198,7 +198,7 @@ INSTANTIATE_TEST_SUITE_P(Workloads, FailedSyncControlTest,
                          [](const auto& one) { return std::string(one.param.name); });
 
 TEST_P(FailedSyncControlTest, AFailedSyncThatIsIgnoredIsNoticed) {
-  Watchdog watchdog("ignored failures", std::chrono::seconds(60));
+  Watchdog watchdog("ignored failures", std::chrono::seconds(120));
   CaseCount states(nullptr);
   TestRandom random;
   for (std::uint64_t at = 30; at < 200; at += 1 + random.uniform(6)) {

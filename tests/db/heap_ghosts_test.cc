@@ -90,10 +90,11 @@ class HeapGhostsTest : public ::testing::Test {
   bool ghosts_go() {
     return comes_true([&] { return ghosts() == 0; });
   }
-  /// The same where nobody but a scan meets them. Each hands over what it can without waiting.
+  /// The same where nobody but a scan meets them. One hands over what it can without waiting, which is nearly all.
   bool ghosts_go_by_scans() {
+    unsigned polls = 0;
     return comes_true([&] {
-      EXPECT_TRUE(table_->count());
+      if (polls++ % 1000 == 0) EXPECT_TRUE(table_->count());
       return ghosts() == 0;
     });
   }

@@ -189,7 +189,7 @@ class LeakTest : public ::testing::Test {
 };
 
 TEST_F(LeakTest, AFailedCallKeepsNothing) {
-  Watchdog watchdog("the session without a fault", std::chrono::seconds(60));
+  Watchdog watchdog("the session without a fault", std::chrono::seconds(120));
   CaseCount cases("R25");
   const std::uint64_t calls = calls_without_fault();
   const std::uint64_t runs = std::min(calls, scaled(60));
