@@ -116,24 +116,26 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
 // --- Merge
 
 Status Tree::merge_at(Bytes key) const {
-  return merge(key, 0);
-}
-
-Status Tree::merge(Bytes key, unsigned level) const {
-  // An only child finds a neighbour when its parent has been merged.
-  for (unsigned round = 0; round < 2; ++round) {
-    VG_ASSIGN(const Merged merged, merge_with_neighbours(key, level));
-    if (merged != Merged::kOnlyChild && merged != Merged::kDoneAndParentSmall) return {};
-    VG_TRY(merge(key, level + 1));
-    VG_TRY(collapse_root());
-    if (merged != Merged::kOnlyChild) return {};
-  }
+  VG_TRY(merge(key, 0));
   return {};
 }
 
-/// One after the other, as long as what is left is little: there may be more that became empty when they had no
+/// Whether anything was merged at this level. What is merged above gives an only child, or one between full ones, new
+/// neighbours; so it goes on as long as there is such.
+Result<bool> Tree::merge(Bytes key, unsigned level) const {
+  bool any = false;
+  for (;;) {
+    VG_ASSIGN(const Merged merged, merge_with_neighbours(key, level, any));
+    if (merged != Merged::kOnlyChild && merged != Merged::kDoneAndParentSmall) return any;
+    VG_ASSIGN(const bool above, merge(key, level + 1));
+    VG_TRY(collapse_root());
+    if (!above) return any;
+  }
+}
+
+/// With one after the other, as long as what is left is little: there may be more that became empty when they had no
 /// neighbour with room. Each one frees a page. What is done stays done, whatever the next one meets.
-Result<Tree::Merged> Tree::merge_with_neighbours(Bytes key, unsigned level) const {
+Result<Tree::Merged> Tree::merge_with_neighbours(Bytes key, unsigned level, bool& any) const {
   Merged last_done = Merged::kNo;
   for (Neighbour side = Neighbour::kRight;;) {
     const Result<Merged> merged = merge_with(key, level, side);
@@ -142,6 +144,7 @@ Result<Tree::Merged> Tree::merge_with_neighbours(Bytes key, unsigned level) cons
     if (*merged == Merged::kOnlyChild) return Merged::kOnlyChild;
     if (*merged != Merged::kNoRoom) {
       last_done = *merged;
+      any = true;
     } else if (side == Neighbour::kRight) {
       side = Neighbour::kLeft;
     } else {

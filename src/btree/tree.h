@@ -140,8 +140,8 @@ class Tree {
   enum class Neighbour : bool { kRight, kLeft };
   /// kNoRoom: one page is too small for both, or there is no such neighbour. kOnlyChild: there is none of either side.
   enum class Merged : std::uint8_t { kNo, kNoRoom, kDone, kDoneAndParentSmall, kOnlyChild };
-  Status merge(Bytes key, unsigned level) const;
-  Result<Merged> merge_with_neighbours(Bytes key, unsigned level) const;
+  Result<bool> merge(Bytes key, unsigned level) const;
+  Result<Merged> merge_with_neighbours(Bytes key, unsigned level, bool& any) const;
   Result<Merged> merge_with(Bytes key, unsigned level, Neighbour side) const;
   Status collapse_root() const;
   Result<PageId> lowest_last_parent() const;

@@ -94,7 +94,9 @@ class HeapGhostsTest : public ::testing::Test {
   bool ghosts_go_by_scans() {
     unsigned polls = 0;
     return comes_true([&] {
-      if (polls++ % 1000 == 0) EXPECT_TRUE(table_->count());
+      if (polls++ % 1000 == 0) {
+        EXPECT_TRUE(table_->count());
+      }
       return ghosts() == 0;
     });
   }
