@@ -17,7 +17,8 @@ namespace vaultgres {
 
 /// One pass of the collector over the rows, in their order. However many steps it takes, a row that cannot go yet is
 /// looked at once, unless there is no page for what the freeing of an object takes; what becomes free to go behind its
-/// back is for the next pass.
+/// back is for the next pass. One thread at a time: between two latches nobody else may free what it is at
+/// (Core::collector_mutex_).
 class RetiredPass {
  public:
   RetiredPass(const Engine& engine, TxnManager& manager) noexcept : engine_(engine), manager_(manager) {}
