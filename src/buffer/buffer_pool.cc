@@ -33,6 +33,7 @@ Status BufferPool::Impl::init() {
   VG_ASSIGN(area_, AlignedBuffer::make(kDoublewriteHeaderBytes + kDoublewritePagesMax * kPageBytes));
   try {
     copies_.reserve(kDoublewritePagesMax);
+    runs_.reserve(kDoublewritePagesMax + 1);
   } catch (const std::bad_alloc&) {
     return Error(ErrorCode::kOutOfMemory, "no memory for the doublewrite batch");
   }
@@ -303,6 +304,10 @@ Result<BufferPool::RedoPage> BufferPool::exclusive_for_redo(PageId id) {
     if (pin.error().code() != ErrorCode::kCorruption) return pin.error();
     VG_ASSIGN(FrameTicket ticket, reserve_frames(1));
     entry.lock_exclusive();
+    if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) != 0) {  // who reads ahead was faster
+      entry.unlock_exclusive();
+      continue;
+    }
     entry.place.store(0, std::memory_order_relaxed);
     impl_->new_frame(entry, id, ticket.frames_[--ticket.count_]);
     return RedoPage{exclusive_guard(id, entry.place.load(std::memory_order_relaxed)), true};
@@ -315,9 +320,13 @@ void BufferPool::mark_redone(ExclusiveGuard& guard, Lsn record_start, std::optio
 }
 
 void BufferPool::drop_absent(RedoPage page) {
-  const std::uint32_t frame = frame_of(page.guard);
+  const std::uint32_t number = frame_of(page.guard);
+  Frame& frame = (*impl_->frames_)[number];
+  VG_CHECK(Impl::may_go(frame), "an absent page was used by somebody");  // its latch was held since it was made
+  impl_->entry(page.guard.id()).place.store(0, std::memory_order_release);
+  frame.page.store(raw(kNoPage), std::memory_order_relaxed);
   page.guard.release();
-  if (impl_->try_evict(frame)) impl_->give_frame(frame);
+  impl_->give_frame(number);
 }
 
 Status BufferPool::check_redone(const ExclusiveGuard& guard) const {

@@ -119,7 +119,7 @@ class BufferPool {
   /// MiniTxn operation must be one that initialises.
   ExclusiveGuard create(PageId id, FrameTicket& ticket);
 
-  // --- Redo (single-threaded recovery). [no latch held]
+  // --- Redo: one thread; beside it others may load pages, but not look at them. [no latch held]
   struct RedoPage {
     ExclusiveGuard guard;
     bool absent = false;  ///< bad checksum, all zeros or beyond the file: content is zero, LSN 0
@@ -129,8 +129,8 @@ class BufferPool {
   /// The page is dirty from `record_start` on, whether redo changed it or not. `lsn` becomes its LSN when
   /// it was changed.
   void mark_redone(ExclusiveGuard& guard, Lsn record_start, std::optional<Lsn> lsn);
-  /// The page is still absent: it leaves its frame, and whoever wants it reads it anew and is told what is wrong with
-  /// it.
+  /// The page is still absent, and has been latched since it was got: it leaves its frame, and whoever wants it reads
+  /// it anew and is told what is wrong with it.
   void drop_absent(RedoPage page);
   /// For a page that a record carried whole: as one that is loaded, it is looked at before anybody believes it.
   Status check_redone(const ExclusiveGuard& guard) const;

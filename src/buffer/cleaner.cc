@@ -4,6 +4,8 @@
 // the area; write in place; sync the data file. Only then are the pages clean. README.md says what a crash
 // between any two steps leaves.
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <new>
@@ -12,6 +14,7 @@
 #include <utility>
 
 #include "base/crc32c.h"
+#include "base/in_parallel.h"
 #include "base/seeded_bug.h"
 #include "base/try.h"
 #include "buffer/pool_impl.h"
@@ -24,6 +27,10 @@ namespace {
 constexpr std::chrono::milliseconds kPause{50};
 /// Somebody who waits for a frame looks again after this long, come what may.
 constexpr std::chrono::milliseconds kFrameWait{10};
+/// Writes under way at a time, each writer with so many to do that its thread is worth it.
+constexpr unsigned kWritersMax = 8;
+constexpr unsigned kRunsPerWriter = 8;
+static_assert(kWritersMax <= kPartsMax);
 
 }  // namespace
 
@@ -171,7 +178,11 @@ Status BufferPool::Impl::clean_batch(std::span<const std::uint32_t> pages) {
   const unsigned count = copy_batch(pages, &newest);
   if (count == 0) return {};
   VG_TRY(log_.flush(newest));
-  VG_TRY(write_batch(count));
+  try {
+    VG_TRY(write_batch(count));
+  } catch (const std::bad_alloc&) {  // for an error's text
+    return Error(ErrorCode::kIo, "there was no memory to say why");
+  }
   finish_batch(count);
   pages_cleaned_.fetch_add(count, std::memory_order_relaxed);
   batches_.fetch_add(1, std::memory_order_release);  // whoever sees it sees these pages clean
@@ -218,14 +229,34 @@ Status BufferPool::Impl::write_batch(unsigned count) {
     VG_TRY(doublewrite_.write(0, area_.span().first(rounded)));
     VG_TRY(doublewrite_.sync());
   }
-  for (unsigned first = 0; first < count;) {
-    unsigned end = first + 1;
-    while (end < count && copies_[end].page == copies_[end - 1].page + 1) ++end;
-    VG_TRY(data_.write(std::uint64_t{copies_[first].page} * kPageBytes,
-                       area_.span().subspan(kDoublewriteHeaderBytes + first * kPageBytes, (end - first) * kPageBytes)));
-    first = end;
-  }
+  VG_TRY(write_in_place(count));
   return data_.sync();
+}
+
+/// Adjacent pages by one write, several writes at a time, in any order. Once one has failed it does not matter which
+/// others are done.
+Status BufferPool::Impl::write_in_place(unsigned count) {
+  runs_.clear();
+  for (unsigned i = 0; i < count; ++i) {
+    if (i == 0 || copies_[i].page != copies_[i - 1].page + 1) runs_.push_back(i);
+  }
+  const auto runs = static_cast<unsigned>(runs_.size());
+  runs_.push_back(count);
+  const unsigned writers = std::clamp(runs / kRunsPerWriter, 1u, kWritersMax);
+  std::array<Status, kWritersMax> done;
+  std::atomic<unsigned> next{writers};
+  std::atomic<bool> failed{false};
+  in_parallel(writers, [&](unsigned writer) {
+    for (unsigned run = writer; run < runs && !failed; run = next++) {
+      const std::size_t begin = kDoublewriteHeaderBytes + std::size_t{runs_[run]} * kPageBytes;
+      const std::size_t bytes = std::size_t{runs_[run + 1] - runs_[run]} * kPageBytes;
+      done[writer] =
+          data_.write(std::uint64_t{copies_[runs_[run]].page} * kPageBytes, area_.span().subspan(begin, bytes));
+      if (!done[writer]) failed = true;
+    }
+  });
+  for (Status& each : done) VG_TRY(std::move(each));
+  return {};
 }
 
 /// A page that was changed after it was copied stays dirty, from its first change after the copy on. The shared

@@ -147,6 +147,7 @@ class BufferPool::Impl {
   Status clean_batch(std::span<const std::uint32_t> pages);
   unsigned copy_batch(std::span<const std::uint32_t> pages, Lsn* newest);
   Status write_batch(unsigned count);
+  Status write_in_place(unsigned count);
   void finish_batch(unsigned count) noexcept;
 
   struct Copy {
@@ -157,6 +158,7 @@ class BufferPool::Impl {
   std::mutex batch_mutex_;  // one batch at a time: at most one write of a page is in flight
   AlignedBuffer area_;      // doublewrite header, then the copies
   std::vector<Copy> copies_;
+  std::vector<unsigned> runs_;  // of adjacent pages: where in copies_ each begins, and the end
 
   std::mutex wait_mutex_;
   std::condition_variable cleaner_wake_;

@@ -85,6 +85,14 @@ Json json_of(std::string_view bytes) {
   return Json{{"hex", to_hex(bytes)}};
 }
 
+Json index_columns_json(const IndexSpec& spec) {
+  Json parts = Json::array();
+  for (const IndexSpec::Part& part : spec.columns) {
+    parts.push_back({{"name", json_of(part.column)}, {"descending", part.descending}});
+  }
+  return parts;
+}
+
 std::string text_of(const Json& value, std::size_t shorten_to) {
   if (value.is_null()) return "none";
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "vaultgres/result.h"
+#include "vaultgres/table.h"
 
 namespace vaultgres::cli {
 
@@ -22,6 +23,8 @@ inline constexpr char kCsvHelp[] = "Answer in CSV with a header line; bytes stay
 
 /// Bytes as JSON: a string if they are UTF-8, else {"hex": "…"}.
 Json json_of(std::string_view bytes);
+/// The columns of an index: objects with "name" and "descending".
+Json index_columns_json(const IndexSpec& spec);
 
 /// A value for people to read: escaped, no line break. `shorten_to`: characters at most, 0 for any number.
 std::string text_of(const Json& value, std::size_t shorten_to = 0);

@@ -15,7 +15,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kBackupDetails[] = R"(
 BACKUP is made; it must not be there. Every page is checked on its way, a damaged one is an error that names it. The
 backup is whole once the command has said so: what a crash or a power cut leaves of one is refused by `restore`. An
 error or Ctrl-C removes what was made.
@@ -64,7 +64,7 @@ Result<ExitCode> run(const Backup& backup) {
   return done;
 }
 
-Action declare(Arguments& arguments) {
+Action declare_backup(Arguments& arguments) {
   auto backup = std::make_shared<Backup>();
   arguments.positional("DIR", backup->directory, kDirectoryHelp);
   arguments.positional("BACKUP", backup->backup, "Directory of the backup, which is made");
@@ -75,6 +75,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kBackupVerb = {"backup", "Health", "Copy the database into a new directory", kDetails, declare};
+const Verb kBackupVerb = {"backup", "Health", "Copy the database into a new directory", kBackupDetails, declare_backup};
 
 }  // namespace vaultgres::cli

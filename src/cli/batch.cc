@@ -20,7 +20,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kBatchDetails[] = R"(
 One command a line, fields separated by one tab; tab, newline, carriage return, NUL and backslash inside a field
 are written \t \n \r \0 \\, any byte may be \xHH:
 
@@ -268,7 +268,7 @@ Result<ExitCode> run(const Batch& batch) {
   });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_batch(Arguments& arguments) {
   auto batch = std::make_shared<Batch>();
   arguments.positional("DIR", batch->directory, kDirectoryHelp);
   arguments.positional("MAP", batch->map, "Name of the map");
@@ -278,6 +278,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kBatchVerb = {"batch", "Entries and rows", "Run commands from standard input", kDetails, declare};
+const Verb kBatchVerb = {"batch", "Entries and rows", "Run commands from standard input", kBatchDetails, declare_batch};
 
 }  // namespace vaultgres::cli

@@ -14,7 +14,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kCheckDetails[] = R"(
 Reads every page: checksums, order of keys, fences, levels, siblings, and that every page belongs to exactly
 one owner or is free. Each problem is a line that names the page. Exit code 2 when there is one. A directory
 that cannot be written is checked as well, and stays as it is.
@@ -74,7 +74,7 @@ Result<ExitCode> run(const Check& check) {
   return done;
 }
 
-Action declare(Arguments& arguments) {
+Action declare_check(Arguments& arguments) {
   auto check = std::make_shared<Check>();
   arguments.positional("DIR", check->directory, kDirectoryHelp);
   arguments.flag("--json", check->json, kJsonHelp);
@@ -84,6 +84,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kCheckVerb = {"check", "Health", "Look for damage in every page", kDetails, declare};
+const Verb kCheckVerb = {"check", "Health", "Look for damage in every page", kCheckDetails, declare_check};
 
 }  // namespace vaultgres::cli

@@ -16,7 +16,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kCreateIndexDetails[] = R"(
 COLUMN is the name of a column, with `:desc` behind it if greater values shall come first: rating:desc. (A column
 whose own name ends so is written with `:asc` behind it.) The order of the columns counts: an index on event and
 player finds the rows of an event, and those of a player in an event. Nobody can write to the table meanwhile.
@@ -81,7 +81,7 @@ Result<ExitCode> run(const CreateIndex& request) {
                        [&](Database& database) { return run_on(database, request); });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_create_index(Arguments& arguments) {
   auto request = std::make_shared<CreateIndex>();
   arguments.positional("DIR", request->directory, kDirectoryHelp);
   arguments.positional("TABLE", request->table, "Name of the table");
@@ -94,6 +94,7 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kCreateIndexVerb = {"create-index", "Tables", "Make an index on columns of a table", kDetails, declare};
+const Verb kCreateIndexVerb = {"create-index", "Tables", "Make an index on columns of a table", kCreateIndexDetails,
+                               declare_create_index};
 
 }  // namespace vaultgres::cli

@@ -9,7 +9,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kCreateMapDetails[] = R"(
 Makes the database, too, when the directory is missing or empty. Exit code 5 when the name is taken.
 
 Examples:
@@ -28,7 +28,7 @@ Result<ExitCode> run(const CreateMap& request) {
                        });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_create_map(Arguments& arguments) {
   auto request = std::make_shared<CreateMap>();
   arguments.positional("DIR", request->directory, kDirectoryHelp);
   arguments.positional("MAP", request->map, "Name of the new map");
@@ -37,6 +37,7 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kCreateMapVerb = {"create-map", "Maps", "Make a map, and the database if need be", kDetails, declare};
+const Verb kCreateMapVerb = {"create-map", "Maps", "Make a map, and the database if need be", kCreateMapDetails,
+                             declare_create_map};
 
 }  // namespace vaultgres::cli

@@ -15,7 +15,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kDeleteDetails[] = R"(
 Of a map: the entry with this key. Of an index: all rows of its table whose index columns equal the values, which may
 be fewer than the index has columns (\N is NULL); all of them, or none when something fails. Of a table: the row at a
 place, PAGE:SLOT. Says how many rows went. Durable when the command returns. Exit code 6 when there is nothing.
@@ -88,7 +88,7 @@ Result<ExitCode> run(const Delete& request) {
   });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_delete(Arguments& arguments) {
   auto request = std::make_shared<Delete>();
   arguments.positional("DIR", request->directory, kDirectoryHelp);
   arguments.positional("NAME", request->name, kNameHelp);
@@ -100,6 +100,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kDeleteVerb = {"delete", "Entries and rows", "Delete an entry, or rows", kDetails, declare};
+const Verb kDeleteVerb = {"delete", "Entries and rows", "Delete an entry, or rows", kDeleteDetails, declare_delete};
 
 }  // namespace vaultgres::cli

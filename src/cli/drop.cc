@@ -25,26 +25,26 @@ Result<ExitCode> run(const ObjectKind& kind, const Drop& request) {
 }
 
 template <const ObjectKind& kKind>
-Action declare(Arguments& arguments) {
+Action declare_drop(Arguments& arguments) {
   auto request = std::make_shared<Drop>();
   arguments.positional("DIR", request->directory, kDirectoryHelp);
   arguments.positional(kKind.placeholder, request->name, kKind.name_help);
   return [request] { return run(kKind, *request); };
 }
 
-constexpr char kMapDetails[] = R"(
+constexpr char kDropMapDetails[] = R"(
 There is no way back. Exit code 6 when there is no such map.
 
 Examples:
   vaultgres drop-map shop.vg sessions)";
 
-constexpr char kTableDetails[] = R"(
+constexpr char kDropTableDetails[] = R"(
 Its indexes go with it. There is no way back. Exit code 6 when there is no such table.
 
 Examples:
   vaultgres drop-table shop.vg ratings)";
 
-constexpr char kIndexDetails[] = R"(
+constexpr char kDropIndexDetails[] = R"(
 The table stays as it is. Exit code 6 when there is no such index.
 
 Examples:
@@ -52,9 +52,10 @@ Examples:
 
 }  // namespace
 
-const Verb kDropMapVerb = {"drop-map", "Maps", "Drop a map with all its entries", kMapDetails, declare<kMapKind>};
-const Verb kDropTableVerb = {"drop-table", "Tables", "Drop a table with its indexes", kTableDetails,
-                             declare<kTableKind>};
-const Verb kDropIndexVerb = {"drop-index", "Tables", "Drop an index", kIndexDetails, declare<kIndexKind>};
+const Verb kDropMapVerb = {"drop-map", "Maps", "Drop a map with all its entries", kDropMapDetails,
+                           declare_drop<kMapKind>};
+const Verb kDropTableVerb = {"drop-table", "Tables", "Drop a table with its indexes", kDropTableDetails,
+                             declare_drop<kTableKind>};
+const Verb kDropIndexVerb = {"drop-index", "Tables", "Drop an index", kDropIndexDetails, declare_drop<kIndexKind>};
 
 }  // namespace vaultgres::cli

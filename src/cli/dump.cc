@@ -16,7 +16,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kDumpDetails[] = R"(
 Writes maps and tables with their indexes, all or those named, to FILE, which must not be there yet; without
 --out to standard output. `vaultgres load` makes them again, in this or another database, on this or another
 machine. Equal content gives equal bytes. The file is not there when the command fails; a copy that was cut
@@ -66,7 +66,7 @@ Result<ExitCode> run(const Dump& request) {
   return with_database_to_read(request.directory, [&](Database& database) { return dump(database, request); });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_dump(Arguments& arguments) {
   auto request = std::make_shared<Dump>();
   arguments.positional("DIR", request->directory, kDirectoryHelp);
   arguments.optional_positionals("OBJECT", request->objects, "Names of maps and tables; all when none is given");
@@ -76,6 +76,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kDumpVerb = {"dump", "Copies", "Write maps and tables to one file", kDetails, declare};
+const Verb kDumpVerb = {"dump", "Copies", "Write maps and tables to one file", kDumpDetails, declare_dump};
 
 }  // namespace vaultgres::cli

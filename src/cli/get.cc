@@ -19,7 +19,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kGetDetails[] = R"(
 Of a map: the value of one key, as one line with the escapes \t \n \r \0 \\ \xHH; --raw writes its bytes as they are.
 Of an index: all rows whose index columns equal the values, which may be fewer than the index has columns; \N is
 NULL. Of a table: the row at a place, PAGE:SLOT. Rows look as `vaultgres range` shows them. Exit code 6 when there
@@ -120,7 +120,7 @@ Result<ExitCode> run(const Get& get) {
   });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_get(Arguments& arguments) {
   auto get = std::make_shared<Get>();
   arguments.positional("DIR", get->directory, kDirectoryHelp);
   arguments.positional("NAME", get->name, kNameHelp);
@@ -138,6 +138,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kGetVerb = {"get", "Entries and rows", "Print the value of a key, or rows", kDetails, declare};
+const Verb kGetVerb = {"get", "Entries and rows", "Print the value of a key, or rows", kGetDetails, declare_get};
 
 }  // namespace vaultgres::cli

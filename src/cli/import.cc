@@ -20,7 +20,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kImportDetails[] = R"(
 Makes the table TABLE, and the database if there is none, of the rows of FILE; without FILE, or with -, of
 standard input. All or nothing: after an error, Ctrl-C or a crash there is no table. --append adds the rows to
 a table that is there, in one transaction, which has room for some 100,000 rows. With --commit-every it takes as
@@ -196,7 +196,7 @@ Result<ExitCode> run(const Import& import) {
   return code;
 }
 
-Action declare(Arguments& arguments) {
+Action declare_import(Arguments& arguments) {
   auto import = std::make_shared<Import>();
   arguments.positional("DIR", import->directory, kDirectoryHelp);
   arguments.positional("TABLE", import->table, "Name of the new table; with --append, of one that is there");
@@ -214,6 +214,7 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kImportVerb = {"import", "Tables", "Make a table of a CSV file, or add to one", kDetails, declare};
+const Verb kImportVerb = {"import", "Tables", "Make a table of a CSV file, or add to one", kImportDetails,
+                          declare_import};
 
 }  // namespace vaultgres::cli

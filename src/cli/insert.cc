@@ -16,7 +16,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kInsertDetails[] = R"(
 Into a map: one entry. A key that is there is left as it is, with exit code 5, unless --replace is given; the value -
 means all of standard input. Into a table: one row, a value for each column, \N being NULL; prints the row's place,
 PAGE:SLOT. Exit code 5 when a unique index has such a row already. Durable when the command returns.
@@ -101,7 +101,7 @@ Result<ExitCode> run(const Insert& insert) {
   });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_insert(Arguments& arguments) {
   auto insert = std::make_shared<Insert>();
   arguments.positional("DIR", insert->directory, kDirectoryHelp);
   arguments.positional("NAME", insert->name, "Name of a map or table");
@@ -116,6 +116,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kInsertVerb = {"insert", "Entries and rows", "Insert an entry or a row", kDetails, declare};
+const Verb kInsertVerb = {"insert", "Entries and rows", "Insert an entry or a row", kInsertDetails, declare_insert};
 
 }  // namespace vaultgres::cli

@@ -17,7 +17,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kInspectDetails[] = R"(
 Reads the data file only, without a lock: also while another process has the database open (the file then lags
 behind), or when it is too damaged to be opened. Pages 0 and 1 are the superblocks, 2 the first allocation
 bitmap, 3 the root of the catalog. Exit code 2 when checksum or structure of the page is wrong.
@@ -104,7 +104,7 @@ Result<ExitCode> run(const Inspect& inspect) {
   return report["verdict"]["sound"].get<bool>() ? ExitCode::kOk : ExitCode::kCorruption;
 }
 
-Action declare(Arguments& arguments) {
+Action declare_inspect(Arguments& arguments) {
   auto inspect = std::make_shared<Inspect>();
   arguments.positional("DIR", inspect->directory, kDirectoryHelp);
   arguments.positional("PAGE", inspect->page, "Number of the page");
@@ -116,6 +116,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kInspectVerb = {"inspect", "Health", "Draw one page of the data file", kDetails, declare};
+const Verb kInspectVerb = {"inspect", "Health", "Draw one page of the data file", kInspectDetails, declare_inspect};
 
 }  // namespace vaultgres::cli

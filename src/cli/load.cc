@@ -18,7 +18,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kLoadDetails[] = R"(
 Makes the maps, tables and indexes of a dump, and the database if there is none. A name that is taken is an
 error, and nothing is loaded; --into gives an object or index another one. Each map and table is there when it
 is whole, then its indexes are made. A dump that is damaged or was cut off is an error that names the byte
@@ -102,7 +102,7 @@ Result<ExitCode> run(const Load& request) {
       });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_load(Arguments& arguments) {
   auto request = std::make_shared<Load>();
   arguments.positional("DIR", request->directory, kDirectoryHelp);
   arguments.positional("FILE", request->file, "The dump; - for standard input");
@@ -113,6 +113,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kLoadVerb = {"load", "Copies", "Make the maps and tables of a dump", kDetails, declare};
+const Verb kLoadVerb = {"load", "Copies", "Make the maps and tables of a dump", kLoadDetails, declare_load};
 
 }  // namespace vaultgres::cli

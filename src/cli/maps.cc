@@ -10,7 +10,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kMapsDetails[] = R"(
 The object id is what pages of the map carry in their header (see `vaultgres inspect`).
 
 Examples:
@@ -36,7 +36,7 @@ Result<ExitCode> run(const Maps& maps) {
   });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_maps(Arguments& arguments) {
   auto maps = std::make_shared<Maps>();
   arguments.positional("DIR", maps->directory, kDirectoryHelp);
   arguments.flag("--json", maps->json, kJsonHelp);
@@ -46,6 +46,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kMapsVerb = {"maps", "Maps", "List the maps", kDetails, declare};
+const Verb kMapsVerb = {"maps", "Maps", "List the maps", kMapsDetails, declare_maps};
 
 }  // namespace vaultgres::cli

@@ -20,7 +20,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kRangeDetails[] = R"(
 Of a map: its entries in the order of the keys, which compare as bytes. Of an index: the rows of its table in the
 order of the index; --equal gives values of its first columns, and --from, --to and --prefix are about the column
 behind these. Of a table: all rows, in the order of their places.
@@ -202,7 +202,7 @@ Result<ExitCode> run(const Range& range) {
   });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_range(Arguments& arguments) {
   auto range = std::make_shared<Range>();
   arguments.positional("DIR", range->directory, kDirectoryHelp);
   arguments.positional("NAME", range->name, kNameHelp);
@@ -227,6 +227,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kRangeVerb = {"range", "Entries and rows", "Print entries or rows in order", kDetails, declare};
+const Verb kRangeVerb = {"range", "Entries and rows", "Print entries or rows in order", kRangeDetails, declare_range};
 
 }  // namespace vaultgres::cli

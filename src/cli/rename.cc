@@ -26,7 +26,7 @@ Result<ExitCode> run(const ObjectKind& kind, const Rename& request) {
 }
 
 template <const ObjectKind& kKind>
-Action declare(Arguments& arguments) {
+Action declare_rename(Arguments& arguments) {
   auto request = std::make_shared<Rename>();
   arguments.positional("DIR", request->directory, kDirectoryHelp);
   arguments.positional("FROM", request->from, kKind.name_help);
@@ -34,19 +34,19 @@ Action declare(Arguments& arguments) {
   return [request] { return run(kKind, *request); };
 }
 
-constexpr char kMapDetails[] = R"(
+constexpr char kRenameMapDetails[] = R"(
 Exit code 6 when there is no map FROM, 5 when the name TO is taken.
 
 Examples:
   vaultgres rename-map shop.vg sessions old-sessions)";
 
-constexpr char kTableDetails[] = R"(
+constexpr char kRenameTableDetails[] = R"(
 Its indexes keep their names. Exit code 6 when there is no table FROM, 5 when the name TO is taken.
 
 Examples:
   vaultgres rename-table shop.vg ratings ratings_2021)";
 
-constexpr char kIndexDetails[] = R"(
+constexpr char kRenameIndexDetails[] = R"(
 Exit code 6 when there is no index FROM, 5 when the name TO is taken.
 
 Examples:
@@ -54,10 +54,11 @@ Examples:
 
 }  // namespace
 
-const Verb kRenameMapVerb = {"rename-map", "Maps", "Give a map another name", kMapDetails, declare<kMapKind>};
-const Verb kRenameTableVerb = {"rename-table", "Tables", "Give a table another name", kTableDetails,
-                               declare<kTableKind>};
-const Verb kRenameIndexVerb = {"rename-index", "Tables", "Give an index another name", kIndexDetails,
-                               declare<kIndexKind>};
+const Verb kRenameMapVerb = {"rename-map", "Maps", "Give a map another name", kRenameMapDetails,
+                             declare_rename<kMapKind>};
+const Verb kRenameTableVerb = {"rename-table", "Tables", "Give a table another name", kRenameTableDetails,
+                               declare_rename<kTableKind>};
+const Verb kRenameIndexVerb = {"rename-index", "Tables", "Give an index another name", kRenameIndexDetails,
+                               declare_rename<kIndexKind>};
 
 }  // namespace vaultgres::cli

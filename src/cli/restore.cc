@@ -17,7 +17,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kRestoreDetails[] = R"(
 DIR is made; it must not be there. Without --archive it is what the database was at the end of the backup. With the
 archive of its log (Options::archive_directory) it is the latest that the archive leads to, or what it was
 
@@ -95,7 +95,7 @@ Result<ExitCode> run(const Restore& restore) {
   return ExitCode::kOk;
 }
 
-Action declare(Arguments& arguments) {
+Action declare_restore(Arguments& arguments) {
   auto restore = std::make_shared<Restore>();
   arguments.positional("BACKUP", restore->backup, "Directory of the backup");
   arguments.positional("DIR", restore->directory, "Directory of the database, which is made");
@@ -109,7 +109,7 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kRestoreVerb = {"restore", "Health", "Make a database of a backup, also as of a later point", kDetails,
-                           declare};
+const Verb kRestoreVerb = {"restore", "Health", "Make a database of a backup, also as of a later point",
+                           kRestoreDetails, declare_restore};
 
 }  // namespace vaultgres::cli

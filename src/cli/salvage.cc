@@ -17,7 +17,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kSalvageDetails[] = R"(
 Copies everything that can be read of the database DAMAGED, which is only read and never written, into a new
 database NEW, and says object by object what is lost. For a database that does not open, or in which `check`
 found damage.
@@ -198,7 +198,7 @@ Result<ExitCode> run(const Salvage& request) {
   return report->complete() ? ExitCode::kOk : ExitCode::kCorruption;
 }
 
-Action declare(Arguments& arguments) {
+Action declare_salvage(Arguments& arguments) {
   auto request = std::make_shared<Salvage>();
   arguments.positional("DAMAGED", request->damaged, "Directory of the damaged database; it stays as it is");
   arguments.positional("NEW", request->fresh, "Directory of the new database, which must not be one yet");
@@ -210,7 +210,7 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kSalvageVerb = {"salvage", "Health", "Copy what can be read of a damaged database into a new one", kDetails,
-                           declare};
+const Verb kSalvageVerb = {"salvage", "Health", "Copy what can be read of a damaged database into a new one",
+                           kSalvageDetails, declare_salvage};
 
 }  // namespace vaultgres::cli

@@ -13,7 +13,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"(
+constexpr char kStatsDetails[] = R"(
 Without NAME: pages, cache and log of the database as just opened. Of a map or an index: height, pages, fill and
 entries of its tree. Of a table: rows and pages of its heap, and below that its indexes. Every page is read. CSV has
 no nested lists: of a table it says nothing about the indexes, which have lines of their own by their names.
@@ -74,21 +74,13 @@ Json answer_of(const TableStats& stats) {
               {"heap_fill", stats.heap_fill}};
 }
 
-Json parts_of(const IndexSpec& spec) {
-  Json parts = Json::array();
-  for (const IndexSpec::Part& part : spec.columns) {
-    parts.push_back({{"name", json_of(part.column)}, {"descending", part.descending}});
-  }
-  return parts;
-}
-
 Result<Json> answer_of_index(Database& database, const std::string& name, const std::string& table,
                              const IndexSpec& spec, Format format) {
   VG_ASSIGN(const MapStats stats, database.index_stats(name));
   const Json tree = answer_of(stats);
   Json answer{{"name", tree["name"]},
               {"table", json_of(table)},
-              {"columns", format == Format::kJson ? parts_of(spec) : json_of(index_columns_text(spec))},
+              {"columns", format == Format::kJson ? index_columns_json(spec) : json_of(index_columns_text(spec))},
               {"unique", spec.unique}};
   answer.update(tree);
   return answer;
@@ -143,7 +135,7 @@ Result<ExitCode> run(const Stats& stats) {
   });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_stats(Arguments& arguments) {
   auto stats = std::make_shared<Stats>();
   arguments.positional("DIR", stats->directory, kDirectoryHelp);
   arguments.positional("NAME", stats->name, kNameHelp);
@@ -155,6 +147,6 @@ Action declare(Arguments& arguments) {
 }  // namespace
 
 const Verb kStatsVerb = {"stats", "Health", "Sizes and counters of the database, or of one map, table or index",
-                         kDetails, declare};
+                         kStatsDetails, declare_stats};
 
 }  // namespace vaultgres::cli

@@ -15,7 +15,7 @@ namespace vaultgres::cli {
 
 namespace {
 
-constexpr char kDetails[] = R"help(
+constexpr char kTablesDetails[] = R"help(
 Columns are written as `import --columns` takes them. With TABLE: the table's columns and indexes, one a line. In
 JSON columns and indexes are lists, with and without TABLE.
 
@@ -61,20 +61,12 @@ Json columns_of(const Schema& schema) {
   return columns;
 }
 
-Json parts_of(const IndexSpec& spec) {
-  Json parts = Json::array();
-  for (const IndexSpec::Part& part : spec.columns) {
-    parts.push_back({{"name", json_of(part.column)}, {"descending", part.descending}});
-  }
-  return parts;
-}
-
 Json object_of(const Description& described) {
   Json indexes = Json::array();
   for (const IndexInfo& index : described.indexes) {
     indexes.push_back({{"name", json_of(index.name)},
                        {"object_id", index.object_id},
-                       {"columns", parts_of(index.spec)},
+                       {"columns", index_columns_json(index.spec)},
                        {"unique", index.spec.unique}});
   }
   return {{"name", json_of(described.table.name)},
@@ -135,7 +127,7 @@ Result<ExitCode> run(const Tables& tables) {
   return with_database_to_read(tables.directory, [&](Database& database) { return run_on(database, tables, format); });
 }
 
-Action declare(Arguments& arguments) {
+Action declare_tables(Arguments& arguments) {
   auto tables = std::make_shared<Tables>();
   arguments.positional("DIR", tables->directory, kDirectoryHelp);
   arguments.positional("TABLE", tables->table, "Only this table");
@@ -146,6 +138,6 @@ Action declare(Arguments& arguments) {
 
 }  // namespace
 
-const Verb kTablesVerb = {"tables", "Tables", "List the tables, or draw one", kDetails, declare};
+const Verb kTablesVerb = {"tables", "Tables", "List the tables, or draw one", kTablesDetails, declare_tables};
 
 }  // namespace vaultgres::cli

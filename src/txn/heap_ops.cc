@@ -132,6 +132,8 @@ Result<bool> claim(const Engine& engine, TxnManager& manager, Txn& txn, const He
   row.release();
   if (claimed.claim == VersionTable::Claim::kHeld) {
     VG_TRY(wait_for_holder(engine, claimed.holder));
+  } else if (claimed.claim == VersionTable::Claim::kNoMemory) {
+    return no_memory_for_version();
   } else {
     VG_TRY(manager.make_version_room(full++));
   }

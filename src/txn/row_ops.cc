@@ -172,6 +172,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     Txn::Written note{tree.object(), std::string(as_text(change.key)), change.erase};
     if (writer.txn != nullptr) writer.txn->make_room_to_note();
     const VersionTable::ClaimResult claim = engine.versions.claim(tree.object(), change.key, writer.status, before);
+    if (claim.claim == VersionTable::Claim::kNoMemory) return no_memory_for_version();
     if (claim.claim == VersionTable::Claim::kFull) return MaybeChanged(Changed{.outcome = Outcome::kTableFull});
     if (claim.claim == VersionTable::Claim::kHeld) {
       leaf.release();

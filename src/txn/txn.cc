@@ -251,6 +251,10 @@ namespace {
 constexpr unsigned kFullWaitsMax = 200;
 }  // namespace
 
+Error no_memory_for_version() noexcept {
+  return Error(ErrorCode::kOutOfMemory, "no memory to remember what a key had before a change");
+}
+
 Status TxnManager::make_version_room(unsigned tried) {
   if (tried == kFullWaitsMax) {
     return Error(ErrorCode::kTooLarge,

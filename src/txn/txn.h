@@ -199,6 +199,8 @@ class DeferLockWaits {
 /// Waits until `holder` has ended; kConflict after the engine's lock timeout, or at once (see DeferLockWaits). The
 /// caller holds no latch.
 Status wait_for_holder(const Engine& engine, const std::shared_ptr<const TxnStatus>& holder);
+/// Of a claim without memory.
+Error no_memory_for_version() noexcept;
 Error waited_too_long(const Engine& engine, const TxnStatus& holder);
 /// Waits while another open transaction than `txn` holds the key, for who has much to write before he claims it.
 /// [no latch held]

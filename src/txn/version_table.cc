@@ -337,7 +337,7 @@ VersionTable::ClaimResult VersionTable::claim(ObjectId object, Bytes key, const 
     if (!impl_->take(shard, bytes)) return {Claim::kFull, nullptr};
     if (!insert_entry(shard, hash, object, key, writer, before)) {
       impl_->give(shard, bytes);
-      return {Claim::kFull, nullptr};
+      return {Claim::kNoMemory, nullptr};
     }
     return {Claim::kGranted, nullptr, true};
   }
@@ -351,7 +351,7 @@ VersionTable::ClaimResult VersionTable::claim(ObjectId object, Bytes key, const 
   Version* version = Version::create(before);
   if (version == nullptr) {
     impl_->give(shard, version_bytes);
-    return {Claim::kFull, nullptr};
+    return {Claim::kNoMemory, nullptr};
   }
   version->older = entry->older;
   version->writer = std::move(entry->head);

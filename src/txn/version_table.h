@@ -64,6 +64,7 @@ class VersionTable {
     kGranted,  ///< the entry is in and names `writer`
     kHeld,     ///< another open transaction holds the key: wait for `holder` without latches, try again
     kFull,     ///< the table's memory is used up
+    kNoMemory  ///< the system has none
   };
   struct ClaimResult {
     Claim claim;
