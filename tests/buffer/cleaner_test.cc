@@ -289,5 +289,52 @@ TEST(Cleaner, AFailedSyncOfTheLogStopsEverybody) {
   fail_under_load({.call = IoCall::kSync, .os_error = EIO, .path_contains = "log/"});
 }
 
+// A batch of pages that are not adjacent is written by several threads.
+class WideBatchTest : public ::testing::Test {
+ protected:
+  static constexpr std::uint32_t kStep = 2;
+  static constexpr std::uint32_t kPages = PoolWorld::kPages / kStep;
+
+  void change_all(std::uint64_t number) {
+    for (std::uint32_t i = 0; i < kPages; ++i) {
+      if (number == 1) {
+        ASSERT_TRUE(world_.create(PageId{i * kStep}, number));
+      } else {
+        ASSERT_TRUE(world_.change(PageId{i * kStep}, number));
+      }
+    }
+  }
+
+  SimFileSystem disk_;
+  PoolWorld world_{disk_, 512};
+};
+
+TEST_F(WideBatchTest, AllOfItIsWritten) {
+  ASSERT_NO_FATAL_FAILURE(change_all(1));
+  ASSERT_TRUE(world_.pool().flush_all());
+  PoolWorld again(disk_, 32, false, 2);
+  for (std::uint32_t i = 0; i < kPages; ++i) {
+    const Result<std::uint64_t> number = again.read(PageId{i * kStep});
+    ASSERT_TRUE(number);
+    ASSERT_EQ(*number, 1u);
+  }
+}
+
+TEST_F(WideBatchTest, AWriteThatFailsPoisonsWhoeverMakesIt) {
+  ASSERT_NO_FATAL_FAILURE(change_all(1));
+  ASSERT_TRUE(world_.pool().flush_all());
+  for (const std::uint64_t at : {1u, 2u, 15u, 16u, 40u, 127u, 128u}) {
+    const auto disk = disk_.killed();
+    PoolWorld world(*disk, 512, false, 2);
+    for (std::uint32_t i = 0; i < kPages; ++i) ASSERT_TRUE(world.change(PageId{i * kStep}, 2));
+    disk->inject({.call = IoCall::kWrite, .at = at, .os_error = EIO, .path_contains = "/data"});
+    const Status flushed = world.pool().flush_all();
+    ASSERT_FALSE(flushed) << at;
+    EXPECT_EQ(flushed.error().os_error(), EIO) << flushed.error().message();
+    EXPECT_TRUE(world.poison().is_set()) << at;
+    EXPECT_FALSE(world.pool().flush_all()) << at;
+  }
+}
+
 }  // namespace
 }  // namespace vaultgres

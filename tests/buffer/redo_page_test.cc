@@ -1,8 +1,13 @@
 // Goal: redo gets every page that a log record names, whatever the disk holds in its place, and what redo has seen
 // is written again even when it changed nothing.
+#include <atomic>
 #include <cerrno>
+#include <thread>
+#include <vector>
 
 #include "buffer/buffer_support.h"
+#include "support/scale.h"
+#include "support/watchdog.h"
 
 namespace vaultgres {
 namespace {
@@ -98,6 +103,35 @@ TEST_F(RedoPageTest, AnIdThatCannotBeIsDamageOfTheLog) {
   const auto page = pool().exclusive_for_redo(kNoPage);
   ASSERT_FALSE(page);
   EXPECT_EQ(page.error().code(), ErrorCode::kCorruption);
+}
+
+// Who reads ahead may be at the page at any moment: it must never be in the cache as a page of zeros.
+TEST_F(RedoPageTest, AnAbsentPageIsDroppedAlthoughOthersLoadIt) {
+  constexpr PageId kNeverWritten{50};
+  const Watchdog watchdog("drops of an absent page", std::chrono::seconds(120));
+  std::atomic<bool> over{false};
+  std::atomic<unsigned> loaded{0};
+  std::vector<std::thread> ahead;
+  for (int i = 0; i < 2; ++i) {
+    ahead.emplace_back([&] {
+      while (!over) {
+        if (pool().load(kNeverWritten, Hint::kNormal)) ++loaded;
+        std::this_thread::yield();
+      }
+    });
+  }
+  for (std::uint64_t i = 0; i < scaled(300); ++i) {
+    auto page = pool().exclusive_for_redo(kNeverWritten);
+    EXPECT_TRUE(page && page->absent);
+    if (page) pool().drop_absent(*std::move(page));
+    std::this_thread::yield();
+  }
+  over = true;
+  for (std::thread& thread : ahead) thread.join();
+  EXPECT_EQ(loaded, 0u);
+  EXPECT_FALSE(pool().shared_if_resident(kNeverWritten));
+  EXPECT_EQ(pool().held().frames, 0u);
+  EXPECT_EQ(pool().held().pins, 0u);
 }
 
 // A page that cannot be read is not known to be damaged: redo must not begin it anew.

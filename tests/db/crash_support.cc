@@ -70,8 +70,9 @@ void PowerCutTest::record(bool close) {
 void PowerCutTest::check_cuts(SimFileSystem& disk, std::uint64_t count, std::size_t from) {
   TestRandom random(1);
   CrashChecker checker(workload_);
-  AckedSteps acked(disk.trace(), workload_.threads);
-  for (const Cut& cut : choose_cuts(disk.trace(), from, count, random)) {
+  const SimTrace trace = disk.trace();  // of one moment: a database that is open goes on writing
+  AckedSteps acked(trace, workload_.threads);
+  for (const Cut& cut : choose_cuts(trace, from, count, random)) {
     const auto after = disk.power_cut(cut.position, cut.mode, cut.seed);
     const std::string wrong = checker.check(*after, acked.at(cut.position));
     ASSERT_EQ(wrong, "") << describe(cut) << ", of " << disk.position();

@@ -4,12 +4,16 @@
 // Method: each allocation of one call fails in turn, or all from the k-th on.
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cerrno>
+#include <new>
 
 #include "db/allocation_support.h"
+#include "support/hooked_file_system.h"
 #include "support/sim_file_system.h"
 #include "support/table_fixture.h"
 #include "support/watchdog.h"
+#include "txn/version_table.h"
 
 namespace vaultgres {
 namespace {
@@ -211,6 +215,43 @@ TEST_F(ShortMemoryTest, APageWhoseLoadFailsWithoutMemoryIsLoadedAfterwards) {
   }
   EXPECT_GT(failed, 0u);
   expect_sound(*db_);
+}
+
+// Who is told that the table is full waits for room, and then says that the transactions in flight are too large.
+TEST(VersionTableWithoutMemoryTest, AClaimWithoutMemoryDoesNotFindTheTableFull) {
+  const AllocationsFail spared(false);
+  VersionTable table(std::size_t{1} << 20);
+  const auto writer = std::make_shared<TxnStatus>(TxnId{7});
+  bool hit = true;
+  for (std::uint64_t at = 1; hit; ++at) {
+    ASSERT_LT(at, 20u);
+    const std::string key = allocating_key(static_cast<int>(at));
+    AllocationFault fault(at);
+    VersionTable::Claim claim{};
+    {
+      const AllocationsFail exposed(true);
+      claim = table.claim(ObjectId{100}, as_bytes(key), writer, KeyState{}).claim;
+    }
+    fault.stop();
+    hit = fault.hit();
+    EXPECT_EQ(claim, hit ? VersionTable::Claim::kNoMemory : VersionTable::Claim::kGranted) << at;
+  }
+}
+
+// Else the next batch would take the place of the copies of pages that are torn.
+TEST(WriteWithoutMemoryTest, AWriteInPlaceThatFailsWithoutATextPoisons) {
+  SimFileSystem disk;
+  std::atomic<bool> fails{false};
+  HookedFileSystem files(disk, [&](FileCall call, const std::string& path) {
+    if (fails && call == FileCall::kWrite && path.find("/data.vg") != std::string::npos) throw std::bad_alloc();
+  });
+  Database db = *open_on(files);
+  Map map = *db.create_map("m");
+  ASSERT_OK(map.put("k", "v"));
+  fails = true;
+  EXPECT_FALSE(db.checkpoint());
+  fails = false;
+  EXPECT_ERROR(kPoisoned, map.put("k", "w"));
 }
 
 }  // namespace
