@@ -178,11 +178,7 @@ Status BufferPool::Impl::clean_batch(std::span<const std::uint32_t> pages) {
   const unsigned count = copy_batch(pages, &newest);
   if (count == 0) return {};
   VG_TRY(log_.flush(newest));
-  try {
-    VG_TRY(write_batch(count));
-  } catch (const std::bad_alloc&) {  // for an error's text
-    return Error(ErrorCode::kIo, "there was no memory to say why");
-  }
+  VG_TRY(write_batch(count));
   finish_batch(count);
   pages_cleaned_.fetch_add(count, std::memory_order_relaxed);
   batches_.fetch_add(1, std::memory_order_release);  // whoever sees it sees these pages clean

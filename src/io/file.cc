@@ -22,7 +22,8 @@ Result<std::size_t> File::read_up_to(std::uint64_t offset, MutableBytes into) {
   while (done < into.size()) {
     const IoAttempt attempt = uninterrupted([&] { return raw_->read(offset + done, into.subspan(done)); });
     if (attempt.os_error != 0) {
-      return io_error(path_, transfer_text("read", into.size(), offset), attempt.os_error);
+      return io_error(
+          path_, [&] { return transfer_text("read", into.size(), offset); }, attempt.os_error);
     }
     VG_CHECK(attempt.bytes <= into.size() - done, "a read transferred more than asked");
     if (attempt.bytes == 0) break;
@@ -43,12 +44,13 @@ Status File::write(std::uint64_t offset, Bytes from) {
   while (done < from.size()) {
     const IoAttempt attempt = uninterrupted([&] { return raw_->write(offset + done, from.subspan(done)); });
     if (attempt.os_error != 0) {
-      return io_error(path_, transfer_text("write", from.size(), offset), attempt.os_error);
+      return io_error(
+          path_, [&] { return transfer_text("write", from.size(), offset); }, attempt.os_error);
     }
     VG_CHECK(attempt.bytes <= from.size() - done, "a write transferred more than asked");
     if (attempt.bytes == 0) {
-      return Error(ErrorCode::kIo,
-                   path_ + ": " + transfer_text("write", from.size(), offset) + " failed: the system wrote nothing");
+      return io_error(
+          path_, [&] { return transfer_text("write", from.size(), offset) + ", of which nothing was written,"; }, EIO);
     }
     done += attempt.bytes;
   }
@@ -62,7 +64,8 @@ Status File::sync() {
 
 Status File::truncate(std::uint64_t size) {
   if (const int os_error = uninterrupted([&] { return raw_->truncate(size); })) {
-    return io_error(path_, "truncate to " + std::to_string(size) + " bytes", os_error);
+    return io_error(
+        path_, [&] { return "truncate to " + std::to_string(size) + " bytes"; }, os_error);
   }
   return {};
 }
@@ -70,7 +73,8 @@ Status File::truncate(std::uint64_t size) {
 Status File::allocate(std::uint64_t offset, std::uint64_t length) {
   if (length == 0) return {};
   if (const int os_error = uninterrupted([&] { return raw_->allocate(offset, length); })) {
-    return io_error(path_, transfer_text("allocation", length, offset), os_error);
+    return io_error(
+        path_, [&] { return transfer_text("allocation", length, offset); }, os_error);
   }
   return {};
 }
