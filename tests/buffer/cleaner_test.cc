@@ -295,14 +295,9 @@ class WideBatchTest : public ::testing::Test {
   static constexpr std::uint32_t kStep = 2;
   static constexpr std::uint32_t kPages = PoolWorld::kPages / kStep;
 
-  void change_all(std::uint64_t number) {
-    for (std::uint32_t i = 0; i < kPages; ++i) {
-      if (number == 1) {
-        ASSERT_TRUE(world_.create(PageId{i * kStep}, number));
-      } else {
-        ASSERT_TRUE(world_.change(PageId{i * kStep}, number));
-      }
-    }
+  void SetUp() override {
+    for (std::uint32_t i = 0; i < kPages; ++i) ASSERT_TRUE(world_.create(PageId{i * kStep}, 1));
+    ASSERT_TRUE(world_.pool().flush_all());
   }
 
   SimFileSystem disk_;
@@ -310,8 +305,6 @@ class WideBatchTest : public ::testing::Test {
 };
 
 TEST_F(WideBatchTest, AllOfItIsWritten) {
-  ASSERT_NO_FATAL_FAILURE(change_all(1));
-  ASSERT_TRUE(world_.pool().flush_all());
   PoolWorld again(disk_, 32, false, 2);
   for (std::uint32_t i = 0; i < kPages; ++i) {
     const Result<std::uint64_t> number = again.read(PageId{i * kStep});
@@ -321,8 +314,6 @@ TEST_F(WideBatchTest, AllOfItIsWritten) {
 }
 
 TEST_F(WideBatchTest, AWriteThatFailsPoisonsWhoeverMakesIt) {
-  ASSERT_NO_FATAL_FAILURE(change_all(1));
-  ASSERT_TRUE(world_.pool().flush_all());
   for (const std::uint64_t at : {1u, 2u, 15u, 16u, 40u, 127u, 128u}) {
     const auto disk = disk_.killed();
     PoolWorld world(*disk, 512, false, 2);
