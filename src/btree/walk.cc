@@ -2,6 +2,7 @@
 // can be neither split nor merged, so what is said about them together holds.
 #include <array>
 #include <string>
+#include <vector>
 
 #include "base/try.h"
 #include "btree/key_text.h"
@@ -10,6 +11,8 @@
 namespace vaultgres {
 
 namespace {
+
+constexpr std::size_t kAheadMax = 32;  // children that are offered to be read ahead
 
 bool equal(Bytes a, Bytes b) {
   return as_text(a) == as_text(b);
@@ -20,6 +23,7 @@ struct Walker {
   ObjectId object;
   FunctionRef<void(const NodeView&, PageId)> visit;
   FunctionRef<void(PageId, const std::string&)> problem;
+  AlignedBuffer read_ahead;
 
   /// `id` is a child whose parent said: this level, these fences, that right neighbour under the same parent
   /// (kNoPage: the last child, whose neighbour the parent does not know).
@@ -64,6 +68,7 @@ struct Walker {
   Status children_of(PageId id, unsigned level, Bytes low) {
     std::string from(as_text(low));
     LoadPin pin;
+    std::vector<PageId> next;  // the children to come
     std::array<std::byte, kKeyBytesMax> key;
     for (;;) {
       VG_ASSIGN(SharedGuard parent, context.pool.shared(id, Hint::kScan));
@@ -85,7 +90,10 @@ struct Walker {
       }
       auto node = context.pool.shared_if_resident(child);
       if (!node) {
+        next.clear();
+        for (unsigned i = slot; i < view.count() && next.size() < kAheadMax; ++i) next.push_back(view.child(i));
         parent.release();
+        context.pool.read_ahead(next, read_ahead);
         auto loaded = context.pool.load(child, Hint::kScan);
         if (loaded) {
           pin = *std::move(loaded);
@@ -139,7 +147,7 @@ Status Tree::walk(FunctionRef<void(const NodeView& node, PageId id)> visit,
     level = view.level();
   }
   if (level == 0) return {};
-  Walker walker{*context_, object_, visit, problem};
+  Walker walker{*context_, object_, visit, problem, {}};
   return walker.children_of(root_, level, Bytes{});
 }
 

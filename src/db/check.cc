@@ -2,18 +2,24 @@
 //
 // It proves that the pages of the file are partitioned: each is a superblock, a bitmap, a page of exactly one tree,
 // table or chain, or free, and the bitmaps say the same; and that each index has exactly one entry for each row of its
-// table and no other: as many entries as rows, and for each row an entry with its values that leads to it.
-#include <array>
+// table and no other: as many entries as rows, and the entries that the rows demand. That is told from sums over both,
+// in one walk over each; only where these differ each row is looked up, to name those without an entry.
 #include <cstring>
 
 #include "base/try.h"
 #include "db/core.h"
+#include "db/entry_sum.h"
 #include "format/overflow.h"
 #include "txn/overflow.h"
 
 namespace vaultgres::internal {
 
 namespace {
+
+struct NamedIndex {
+  std::string name;
+  std::shared_ptr<const IndexState> index;
+};
 
 struct ChainRef {
   ObjectId owner;
@@ -44,13 +50,15 @@ class Checker {
     ++report_.pages_checked;
   }
 
-  /// `dropped`: a tree that is being freed; what its pages say about each other no longer has to hold.
-  Status tree(const Tree& tree, const std::string& name, bool dropped) {
+  /// `dropped`: a tree that is being freed; what its pages say about each other no longer has to hold. Adds its entries
+  /// to `sum`, if there is one.
+  Status tree(const Tree& tree, const std::string& name, bool dropped, EntrySum* sum = nullptr) {
     std::vector<ChainRef> chains;
     VG_TRY(tree.walk(
         [&](const NodeView& node, PageId id) {
           claim(id, tree.object(), name);
           if (!node.plausible() || !node.is_leaf()) return;
+          if (sum != nullptr) add_entries(node, *sum);
           for (unsigned slot = 0; slot < node.count(); ++slot) {
             const std::uint8_t flags = node.flags(slot);
             if ((flags & kSlotGhost) != 0) continue;  // its chain, if any, stands in `retired`
@@ -89,18 +97,48 @@ class Checker {
     return {};
   }
 
-  /// Does each row of the table stand in the index, and nothing else?
-  Status index(const TableState& table, const IndexState& index, const std::string& name, std::uint64_t rows) {
-    const Tree tree = index.tree(engine_);
+  /// A table and its indexes.
+  Status table_with(const TableState& table, const std::string& name, const std::vector<NamedIndex>& indexes) {
+    std::uint64_t rows = 0;
+    VG_TRY(this->table(Heap(engine_.heaps, table.object, table.root, Hint::kScan), name, false, rows));
+    if (indexes.empty()) return {};
+    const Result<std::vector<EntrySum>> sums = demanded(table, indexes);
+    if (!sums && sums.error().code() != ErrorCode::kCorruption) return sums.error();
+    for (std::size_t i = 0; i < indexes.size(); ++i) {
+      VG_TRY(index(table, indexes[i], rows, sums ? &(*sums)[i] : nullptr));
+    }
+    return {};
+  }
+
+  /// The sum of the entries that the rows of the table demand of each of the indexes. kCorruption: a row cannot be
+  /// read.
+  Result<std::vector<EntrySum>> demanded(const TableState& table, const std::vector<NamedIndex>& indexes) {
+    std::vector<EntrySum> sums(indexes.size());
+    const auto add = [&](Tid tid) -> Status {
+      for (std::size_t i = 0; i < indexes.size(); ++i) {
+        VG_TRY(index_entry_of(*indexes[i].index, row_, tid, key_, value_));
+        sums[i].add(as_bytes(key_), as_bytes(value_));
+      }
+      return {};
+    };
+    VG_TRY(rows(table, nullptr, add));
+    return sums;
+  }
+
+  /// Does each row of the table stand in the index, and nothing else? `demanded`: none when the rows cannot be read.
+  Status index(const TableState& table, const NamedIndex& named, std::uint64_t rows, const EntrySum* demanded) {
+    const auto& [name, index] = named;
     const std::uint64_t before = report_.entries;
-    VG_TRY(this->tree(tree, name, false));
+    EntrySum found;
+    VG_TRY(this->tree(index->tree(engine_), name, false, &found));
     const std::uint64_t entries = report_.entries - before;
     report_.entries = before;
+    if (entries == rows && demanded != nullptr && found == *demanded) return {};
     if (entries != rows) {
-      problem(name, index.root,
+      problem(name, index->root,
               "has " + std::to_string(entries) + " entries for " + std::to_string(rows) + " rows of its table");
     }
-    return rows_in_index(table, index, name);
+    return this->rows(table, &name, [&](Tid tid) { return row_in_index(*index, tid); });
   }
 
   Status retired() {
@@ -186,36 +224,53 @@ class Checker {
     return true;
   }
 
-  /// No writer is at work, and statements are atomic: what the index says now is about what the heap says now.
-  Status rows_in_index(const TableState& table, const IndexState& index, const std::string& name) {
+  /// Calls `visit` for each row, which is in row_ then. Damage is a problem of the index `name`, and the next row
+  /// comes; without a name it ends the walk. No writer is at work, and statements are atomic: what an index says now is
+  /// about what the heap says now.
+  Status rows(const TableState& table, const std::string* name, FunctionRef<Status(Tid)> visit) {
     const Heap heap(engine_.heaps, table.object, table.root, Hint::kScan);
+    const auto keep = [&](PageId page, const Status& status) {
+      return name == nullptr ? status : keep_problem(*name, page, status);
+    };
+    std::vector<PageId> pages;
     std::vector<Tid> tids;
-    Status failed;
-    VG_TRY(keep_problem(name, heap.root(), heap.pages(0, [&](std::uint32_t, PageId page) {
-      tids.clear();
-      failed = heap.read(
-          page,
-          [&](const HeapPageView& view) {
-            tids.clear();
-            const unsigned slots = view.slots();
-            for (unsigned i = 0; i < slots; ++i) {
-              if (view.slot(i).live()) tids.push_back({page, static_cast<std::uint16_t>(i)});
-            }
-          },
-          Hint::kScan);
-      failed = keep_problem(name, page, failed);
-      for (std::size_t i = 0; i < tids.size() && failed; ++i) {
-        failed = keep_problem(name, page, row_in_index(table, index, heap, tids[i]));
+    for (std::uint32_t number = 0;; number += static_cast<std::uint32_t>(pages.size())) {
+      pages.clear();
+      const Status listed = heap.pages(number, [&](std::uint32_t, PageId page) {
+        pages.push_back(page);
+        return pages.size() < 256;
+      });
+      for (std::size_t i = 0; i < pages.size(); ++i) {
+        engine_.pool.read_ahead(std::span(pages).subspan(i), read_ahead_);
+        VG_TRY(keep(pages[i], live_rows(heap, pages[i], tids)));
+        for (const Tid tid : tids) VG_TRY(keep(pages[i], row(table, heap, tid, visit)));
       }
-      return failed.has_value();
-    })));
-    return failed;
+      if (!listed || pages.empty()) return keep(heap.root(), listed);
+    }
   }
 
-  Status row_in_index(const TableState& table, const IndexState& index, const Heap& heap, Tid tid) {
+  static Status live_rows(const Heap& heap, PageId page, std::vector<Tid>& tids) {
+    tids.clear();
+    return heap.read(
+        page,
+        [&](const HeapPageView& view) {
+          tids.clear();
+          const unsigned slots = view.slots();
+          for (unsigned i = 0; i < slots; ++i) {
+            if (view.slot(i).live()) tids.push_back({page, static_cast<std::uint16_t>(i)});
+          }
+        },
+        Hint::kScan);
+  }
+
+  Status row(const TableState& table, const Heap& heap, Tid tid, FunctionRef<Status(Tid)> visit) {
     VG_ASSIGN(const bool there, newest_row(heap, tid, bytes_));
     if (!there) return {};
     VG_TRY(table.codec.decode(as_bytes(bytes_), row_));
+    return visit(tid);
+  }
+
+  Status row_in_index(const IndexState& index, Tid tid) {
     VG_TRY(index_entry_of(index, row_, tid, key_, value_));
     bool found = false;
     VG_TRY(index.tree(engine_).read_leaf(as_bytes(key_), [&](const NodeView& leaf) {
@@ -226,6 +281,13 @@ class Checker {
     if (found) return {};
     return Error(ErrorCode::kCorruption, "has no entry for the row " + std::to_string(raw(tid.page)) + ":" +
                                              std::to_string(tid.slot) + " of its table");
+  }
+
+  static void add_entries(const NodeView& leaf, EntrySum& sum) {
+    leaf.visit_up(0, [&](unsigned, Bytes key, Bytes value, std::uint8_t flags) {
+      if ((flags & kSlotGhost) == 0) sum.add(key, value);
+      return true;
+    });
   }
 
   /// Damage is a problem of the report; errors of the environment end the check.
@@ -281,6 +343,7 @@ class Checker {
   const Engine& engine_;
   CheckReport& report_;
   std::vector<std::uint32_t> owner_;
+  AlignedBuffer read_ahead_;
   std::string bytes_, key_, value_;  // of the row at hand
   Row row_;
 };
@@ -301,21 +364,19 @@ Result<CheckReport> Core::check() {
   VG_TRY(checker.tree(Tree(engine_->trees, kCatalogObject, kCatalogRootPage), "the catalog", false));
   report.entries = 0;  // of maps and tables only
   VG_TRY(checker.retired());
-  std::map<ObjectId, std::uint64_t> rows;
+  std::map<ObjectId, std::vector<NamedIndex>> indexes;  // of each table
+  for (const auto& [name, object] : objects) {
+    if (object->kind != ObjectKind::kIndex) continue;
+    auto index = std::static_pointer_cast<const IndexState>(object);
+    const ObjectId table = index->definition.table;
+    indexes[table].push_back({name, std::move(index)});
+  }
   for (const auto& [name, object] : objects) {
     if (object->kind == ObjectKind::kMap) {
       VG_TRY(checker.tree(static_cast<const MapState&>(*object).tree(*engine_), name, false));
     } else if (object->kind == ObjectKind::kTable) {
-      const Heap heap(engine_->heaps, object->object, object->root, Hint::kScan);
-      VG_TRY(checker.table(heap, name, false, rows[object->object]));
+      VG_TRY(checker.table_with(static_cast<const TableState&>(*object), name, indexes[object->object]));
     }
-  }
-  for (const auto& [name, object] : objects) {
-    if (object->kind != ObjectKind::kIndex) continue;
-    const auto& index = static_cast<const IndexState&>(*object);
-    std::string table_name;
-    const std::shared_ptr<TableState> table = find_table(index.definition.table, table_name);
-    if (table != nullptr) VG_TRY(checker.index(*table, index, name, rows[table->object]));
   }
   VG_TRY(checker.bitmaps());
   return report;

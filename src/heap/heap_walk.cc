@@ -20,6 +20,7 @@ struct Walker {
   ObjectId object;
   FunctionRef<void(PageId, Bytes)> visit;
   FunctionRef<void(PageId, const std::string&)> problem;
+  AlignedBuffer read_ahead;
 
   /// A stub and its body, as one of the two says.
   struct Link {
@@ -79,6 +80,7 @@ struct Walker {
       for (unsigned i = 0; i < view.count(); ++i) entries.push_back(view.id(i));
     }
     for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (expected.level == 0) context.pool.read_ahead(std::span(entries).subspan(i), read_ahead);
       const std::uint64_t first = expected.first + i * map_span(expected.level);
       const bool full = expected.full || i + 1 < entries.size();
       VG_TRY(expected.level == 0 ? heap_page(entries[i], first)
@@ -153,7 +155,7 @@ struct Walker {
 
 Status Heap::walk(FunctionRef<void(PageId id, Bytes page)> visit,
                   FunctionRef<void(PageId id, const std::string& what)> problem) const {
-  Walker walker{*context_, object_, visit, problem};
+  Walker walker{*context_, object_, visit, problem, {}};
   return walker.map_page(root_, {true, 0, 0, false});
 }
 
