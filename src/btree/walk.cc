@@ -12,7 +12,7 @@ namespace vaultgres {
 
 namespace {
 
-constexpr std::size_t kAheadMax = 32;  // children that are offered to be read ahead
+constexpr std::size_t kAheadMax = 16;  // children that are offered to be read ahead
 
 bool equal(Bytes a, Bytes b) {
   return as_text(a) == as_text(b);
@@ -23,7 +23,7 @@ struct Walker {
   ObjectId object;
   FunctionRef<void(const NodeView&, PageId)> visit;
   FunctionRef<void(PageId, const std::string&)> problem;
-  AlignedBuffer read_ahead;
+  ReadAhead read_ahead;
 
   /// `id` is a child whose parent said: this level, these fences, that right neighbour under the same parent
   /// (kNoPage: the last child, whose neighbour the parent does not know).

@@ -59,6 +59,13 @@ struct BufferStats {
 /// page of its type. Called without latches on a private or exclusively held page.
 using PageValidator = Status (*)(PageId id, Bytes page);
 
+/// What a scan keeps from one read_ahead() to the next.
+struct ReadAhead {
+  AlignedBuffer buffer;     ///< made when it is first needed
+  std::uint32_t begin = 0;  ///< the run that was read last: what is absent of it, a damaged page say, is not read ahead
+  std::uint32_t pages = 0;  ///< again
+};
+
 class BufferPool {
  public:
   /// `data` is the open data file; `doublewrite` the open doublewrite file (grown here if needed). Both
@@ -94,8 +101,8 @@ class BufferPool {
   Result<LoadPin> load(PageId id, Hint hint);
   /// For a scan that will want these pages in this order: when the first is not resident, it and those that follow it
   /// in the file, too, are read at once, as by Hint::kScan. Never waits for a latch or a frame; errors are left to him
-  /// who wants the page. `buffer` is the scan's, made here when it is first needed.
-  void read_ahead(std::span<const PageId> ids, AlignedBuffer& buffer);
+  /// who wants the page. `last` is the scan's.
+  void read_ahead(std::span<const PageId> ids, ReadAhead& last);
 
   // --- Under latches. Wait for the page's latch (in latch order) but for nothing else; empty when the page
   // is not resident: release everything, load(), descend again.

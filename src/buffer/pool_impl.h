@@ -89,7 +89,7 @@ class BufferPool::Impl {
   std::size_t latch_absent(std::span<const PageId> ids) noexcept;
   Status read_run(std::span<const PageId> ids, std::span<const std::uint32_t> frames, MutableBytes into,
                   std::size_t& admitted);
-  void read_ahead(std::span<const PageId> ids, AlignedBuffer& buffer);
+  void read_ahead(std::span<const PageId> ids, ReadAhead& last);
 
   Status copy_page(PageId id, MutableBytes into);  // copy_page.cc
 

@@ -56,15 +56,16 @@ Status BufferPool::Impl::read_run(std::span<const PageId> ids, std::span<const s
   return {};
 }
 
-void BufferPool::Impl::read_ahead(std::span<const PageId> ids, AlignedBuffer& buffer) {
+void BufferPool::Impl::read_ahead(std::span<const PageId> ids, ReadAhead& last) {
   assert_no_latch_held();
+  if (raw(ids.front()) - last.begin < last.pages) return;
   const std::size_t wanted = absent_run(ids);
   if (wanted < 2) return;  // one page is read by him who wants it, without a copy
   const std::size_t bytes = read_ahead_max() * kPageBytes;
-  if (buffer.size() < bytes) {
+  if (last.buffer.size() < bytes) {
     Result<AlignedBuffer> made = AlignedBuffer::make(bytes);
     if (!made) return;
-    buffer = *std::move(made);
+    last.buffer = *std::move(made);
   }
   // Frames before latches, as everywhere: nobody sweeps for one while others wait for him.
   std::array<std::uint32_t, kReadAheadMax> frames;
@@ -73,9 +74,11 @@ void BufferPool::Impl::read_ahead(std::span<const PageId> ids, AlignedBuffer& bu
   const std::size_t run = got < 2 ? 0 : latch_absent(ids.first(got));
   std::size_t admitted = 0;
   if (run > 0) {
+    last.begin = raw(ids.front());
+    last.pages = static_cast<std::uint32_t>(run);
     try {
       // Whatever is wrong is found again, and told, by him who asks for the page.
-      const MutableBytes into = buffer.span().first(run * kPageBytes);
+      const MutableBytes into = last.buffer.span().first(run * kPageBytes);
       static_cast<void>(read_run(ids.first(run), frames, into, admitted).has_value());
     } catch (const std::bad_alloc&) {
       // For an error's text. The pages that are not admitted are absent as before.
@@ -85,10 +88,10 @@ void BufferPool::Impl::read_ahead(std::span<const PageId> ids, AlignedBuffer& bu
   for (std::size_t i = admitted; i < got; ++i) give_frame(frames[i]);
 }
 
-void BufferPool::read_ahead(std::span<const PageId> ids, AlignedBuffer& buffer) {
+void BufferPool::read_ahead(std::span<const PageId> ids, ReadAhead& last) {
   if (ids.empty() || raw(ids.front()) >= page_count()) return;
   const std::uint64_t place = hot_.table[raw(ids.front())].place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) == 0) impl_->read_ahead(ids, buffer);
+  if ((place & Translation::kResident) == 0) impl_->read_ahead(ids, last);
 }
 
 }  // namespace vaultgres

@@ -3,7 +3,8 @@
 // It proves that the pages of the file are partitioned: each is a superblock, a bitmap, a page of exactly one tree,
 // table or chain, or free, and the bitmaps say the same; and that each index has exactly one entry for each row of its
 // table and no other: as many entries as rows, and the entries that the rows demand. That is told from sums over both,
-// in one walk over each; only where these differ each row is looked up, to name those without an entry.
+// in one walk over each; only where these differ, or where a row cannot be read, each row is looked up, to name those
+// without an entry.
 #include <cstring>
 
 #include "base/try.h"
@@ -97,15 +98,12 @@ class Checker {
     return {};
   }
 
-  /// A table and its indexes.
-  Status table_with(const TableState& table, const std::string& name, const std::vector<NamedIndex>& indexes) {
-    std::uint64_t rows = 0;
-    VG_TRY(this->table(Heap(engine_.heaps, table.object, table.root, Hint::kScan), name, false, rows));
-    if (indexes.empty()) return {};
+  /// The indexes of a table of so many rows.
+  Status indexes(const TableState& table, const std::vector<NamedIndex>& indexes, std::uint64_t rows) {
     const Result<std::vector<EntrySum>> sums = demanded(table, indexes);
     if (!sums && sums.error().code() != ErrorCode::kCorruption) return sums.error();
     for (std::size_t i = 0; i < indexes.size(); ++i) {
-      VG_TRY(index(table, indexes[i], rows, sums ? &(*sums)[i] : nullptr));
+      VG_TRY(this->index(table, indexes[i], rows, sums ? &(*sums)[i] : nullptr));
     }
     return {};
   }
@@ -116,7 +114,7 @@ class Checker {
     std::vector<EntrySum> sums(indexes.size());
     const auto add = [&](Tid tid) -> Status {
       for (std::size_t i = 0; i < indexes.size(); ++i) {
-        VG_TRY(index_entry_of(*indexes[i].index, row_, tid, key_, value_));
+        VG_TRY(entry_of(*indexes[i].index, tid));
         sums[i].add(as_bytes(key_), as_bytes(value_));
       }
       return {};
@@ -127,18 +125,29 @@ class Checker {
 
   /// Does each row of the table stand in the index, and nothing else? `demanded`: none when the rows cannot be read.
   Status index(const TableState& table, const NamedIndex& named, std::uint64_t rows, const EntrySum* demanded) {
-    const auto& [name, index] = named;
+    const std::string& name = named.name;
+    const IndexState& index = *named.index;
     const std::uint64_t before = report_.entries;
     EntrySum found;
-    VG_TRY(this->tree(index->tree(engine_), name, false, &found));
+    VG_TRY(this->tree(index.tree(engine_), name, false, &found));
     const std::uint64_t entries = report_.entries - before;
     report_.entries = before;
     if (entries == rows && demanded != nullptr && found == *demanded) return {};
     if (entries != rows) {
-      problem(name, index->root,
+      problem(name, index.root,
               "has " + std::to_string(entries) + " entries for " + std::to_string(rows) + " rows of its table");
     }
-    return this->rows(table, &name, [&](Tid tid) { return row_in_index(*index, tid); });
+    bool all_found = true;
+    const auto look_up = [&](Tid tid) {
+      Status there = row_in_index(index, tid);
+      all_found = all_found && there.has_value();
+      return there;
+    };
+    VG_TRY(this->rows(table, &name, look_up));
+    if (all_found && entries == rows && demanded != nullptr) {
+      problem(name, index.root, "has other entries than those of its table's rows, although each of them has one");
+    }
+    return {};
   }
 
   Status retired() {
@@ -270,8 +279,18 @@ class Checker {
     return visit(tid);
   }
 
+  /// Into key_ and value_: what the row in row_ demands.
+  Status entry_of(const IndexState& index, Tid tid) {
+    const Status made = index_entry_of(index, row_, tid, key_, value_);
+    if (made) return {};
+    // No such row was ever let in.
+    return Error(ErrorCode::kCorruption, "can have no entry for the row " + std::to_string(raw(tid.page)) + ":" +
+                                             std::to_string(tid.slot) +
+                                             " of its table: " + std::string(made.error().message()));
+  }
+
   Status row_in_index(const IndexState& index, Tid tid) {
-    VG_TRY(index_entry_of(index, row_, tid, key_, value_));
+    VG_TRY(entry_of(index, tid));
     bool found = false;
     VG_TRY(index.tree(engine_).read_leaf(as_bytes(key_), [&](const NodeView& leaf) {
       const NodeView::Position position = leaf.lower_bound(as_bytes(key_));
@@ -343,7 +362,7 @@ class Checker {
   const Engine& engine_;
   CheckReport& report_;
   std::vector<std::uint32_t> owner_;
-  AlignedBuffer read_ahead_;
+  ReadAhead read_ahead_;
   std::string bytes_, key_, value_;  // of the row at hand
   Row row_;
 };
@@ -364,19 +383,29 @@ Result<CheckReport> Core::check() {
   VG_TRY(checker.tree(Tree(engine_->trees, kCatalogObject, kCatalogRootPage), "the catalog", false));
   report.entries = 0;  // of maps and tables only
   VG_TRY(checker.retired());
-  std::map<ObjectId, std::vector<NamedIndex>> indexes;  // of each table
-  for (const auto& [name, object] : objects) {
-    if (object->kind != ObjectKind::kIndex) continue;
-    auto index = std::static_pointer_cast<const IndexState>(object);
-    const ObjectId table = index->definition.table;
-    indexes[table].push_back({name, std::move(index)});
-  }
+  struct CheckedTable {
+    const TableState* table = nullptr;
+    std::uint64_t rows = 0;
+    std::vector<NamedIndex> indexes;
+  };
+  std::map<ObjectId, CheckedTable> tables;
   for (const auto& [name, object] : objects) {
     if (object->kind == ObjectKind::kMap) {
       VG_TRY(checker.tree(static_cast<const MapState&>(*object).tree(*engine_), name, false));
     } else if (object->kind == ObjectKind::kTable) {
-      VG_TRY(checker.table_with(static_cast<const TableState&>(*object), name, indexes[object->object]));
+      CheckedTable& checked = tables[object->object];
+      checked.table = static_cast<const TableState*>(object.get());
+      const Heap heap(engine_->heaps, object->object, object->root, Hint::kScan);
+      VG_TRY(checker.table(heap, name, false, checked.rows));
+    } else {
+      auto index = std::static_pointer_cast<const IndexState>(object);
+      const ObjectId table = index->definition.table;
+      tables[table].indexes.push_back({name, std::move(index)});
     }
+  }
+  for (const auto& [id, checked] : tables) {
+    if (checked.table == nullptr || checked.indexes.empty()) continue;
+    VG_TRY(checker.indexes(*checked.table, checked.indexes, checked.rows));
   }
   VG_TRY(checker.bitmaps());
   return report;

@@ -10,8 +10,8 @@ std::uint64_t crc64(std::uint64_t seed, Bytes bytes) noexcept {
   return crc64_ecma_refl(seed, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
 }
 
-/// A CRC is linear: what differs in the same bits would cancel out in the sum. (The finalizer of SplitMix64, by Steele,
-/// Lea and Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.)
+/// A CRC is linear: differences of several entries in the same bits might cancel out in the sum. (The finalizer of
+/// SplitMix64, by Steele, Lea and Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014.)
 std::uint64_t scramble(std::uint64_t x) noexcept {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebU;

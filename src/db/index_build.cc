@@ -66,7 +66,7 @@ Status read_keys(const Core& core, const TableState& table, KeyFeeder& keys) {
   RowBatch batch;
   Status failed;
   std::vector<PageId> pages;
-  AlignedBuffer read_ahead;
+  ReadAhead read_ahead;
   for (std::uint32_t number = 0;; number += static_cast<std::uint32_t>(pages.size())) {
     pages.clear();
     VG_TRY(heap.pages(number, [&](std::uint32_t, PageId page) {

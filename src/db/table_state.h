@@ -75,7 +75,7 @@ struct TableScanState {
   std::uint32_t pages_begin_ = 0;
   std::uint32_t pages_end_ = 0;  ///< the number behind the last that is read
   std::uint32_t number_ = 0;     ///< of the next page
-  AlignedBuffer read_ahead_;
+  ReadAhead read_ahead_;
   PageId page_ = kNoPage;  ///< the one that batch_ is of
   bool ended_ = false;
 };

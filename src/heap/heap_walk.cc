@@ -20,7 +20,7 @@ struct Walker {
   ObjectId object;
   FunctionRef<void(PageId, Bytes)> visit;
   FunctionRef<void(PageId, const std::string&)> problem;
-  AlignedBuffer read_ahead;
+  ReadAhead read_ahead;
 
   /// A stub and its body, as one of the two says.
   struct Link {

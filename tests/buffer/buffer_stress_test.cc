@@ -27,7 +27,7 @@ TEST(BufferStress, NobodyBelievesATornPageAndNoChangeIsLost) {
   for (unsigned t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       TestRandom random(t + 1);
-      AlignedBuffer read_ahead;
+      ReadAhead read_ahead;
       for (std::uint64_t i = 0; i < scaled(6000); ++i) {
         const PageId id{static_cast<std::uint32_t>(random.zipf(kPages))};
         switch (random.uniform(7)) {

@@ -33,12 +33,12 @@ class ReadAheadTest : public ::testing::Test {
   }
 
   SimFileSystem disk_;
-  AlignedBuffer buffer_;
+  ReadAhead last_;
 };
 
 TEST_F(ReadAheadTest, ARunComesAtOnce) {
   PoolWorld world(disk_, kFrames, false, 2);
-  world.pool().read_ahead(ids(100, 50), buffer_);
+  world.pool().read_ahead(ids(100, 50), last_);
   EXPECT_EQ(resident(world, 100), kRun);
   EXPECT_EQ(world.pool().stats().loads, kRun);
   for (std::uint32_t i = 100; i < 100 + kRun; ++i) EXPECT_EQ(*world.read(PageId{i}), i);
@@ -48,20 +48,20 @@ TEST_F(ReadAheadTest, ARunComesAtOnce) {
 TEST_F(ReadAheadTest, OnlyWhatLiesSideBySideAndIsAbsent) {
   PoolWorld world(disk_, kFrames, false, 2);
   const auto loads = [&] { return world.pool().stats().loads; };
-  world.pool().read_ahead({}, buffer_);
-  world.pool().read_ahead(ids(PoolWorld::kPages, 4), buffer_);
-  world.pool().read_ahead(ids(100, 1), buffer_);
+  world.pool().read_ahead({}, last_);
+  world.pool().read_ahead(ids(PoolWorld::kPages, 4), last_);
+  world.pool().read_ahead(ids(100, 1), last_);
   EXPECT_EQ(loads(), 0u) << "nothing, beyond the file, a single page";
   ASSERT_TRUE(world.read(PageId{104}));
-  world.pool().read_ahead(ids(104, 8), buffer_);
+  world.pool().read_ahead(ids(104, 8), last_);
   EXPECT_EQ(loads(), 1u) << "the first is there already: its reader does not wait for others";
-  world.pool().read_ahead(ids(100, 8), buffer_);
+  world.pool().read_ahead(ids(100, 8), last_);
   EXPECT_EQ(resident(world, 100), 5u) << "up to the one that is there";
   EXPECT_EQ(loads(), 5u);
   const PageId gap[] = {PageId{200}, PageId{201}, PageId{203}, PageId{204}};
-  world.pool().read_ahead(gap, buffer_);
+  world.pool().read_ahead(gap, last_);
   EXPECT_EQ(resident(world, 200), 2u);
-  world.pool().read_ahead(ids(PoolWorld::kPages - 3, 8), buffer_);
+  world.pool().read_ahead(ids(PoolWorld::kPages - 3, 8), last_);
   EXPECT_EQ(resident(world, PoolWorld::kPages - 3), 3u);
 }
 
@@ -78,7 +78,7 @@ TEST_F(ReadAheadTest, ABusyPageIsNotWaitedFor) {
     while (!done.load()) std::this_thread::yield();
   });
   while (!latched.load()) std::this_thread::yield();
-  world.pool().read_ahead(ids(100, 8), buffer_);
+  world.pool().read_ahead(ids(100, 8), last_);
   EXPECT_EQ(resident(world, 100), 3u);
   done.store(true);
   other.join();
@@ -90,15 +90,15 @@ TEST_F(ReadAheadTest, FramesThatItDoesNotUseAreGivenBack) {
   std::vector<LoadPin> pins;
   for (std::uint32_t i = 0; i < kFrames; ++i) pins.push_back(*world.pool().load(PageId{i}, Hint::kNormal));
   const std::uint64_t loads = world.pool().stats().loads;
-  world.pool().read_ahead(ids(300, 8), buffer_);
+  world.pool().read_ahead(ids(300, 8), last_);
   EXPECT_EQ(resident(world, 300), 0u) << "there is no frame";
   pins.pop_back();
-  world.pool().read_ahead(ids(300, 8), buffer_);
+  world.pool().read_ahead(ids(300, 8), last_);
   EXPECT_EQ(resident(world, 300), 0u) << "for one page it does not read";
   EXPECT_EQ(world.pool().stats().loads, loads);
   ASSERT_EQ(world.pool().stats().frames_free, 1u);
   pins.resize(kFrames - 3);
-  world.pool().read_ahead(ids(300, 8), buffer_);
+  world.pool().read_ahead(ids(300, 8), last_);
   EXPECT_EQ(resident(world, 300), 3u);
   const auto ticket = world.pool().reserve_frames(3);
   ASSERT_TRUE(ticket) << "pages that nobody has asked for yet go first";
@@ -107,9 +107,26 @@ TEST_F(ReadAheadTest, FramesThatItDoesNotUseAreGivenBack) {
 // Goal: in the smallest caches the pages of who waits for one are not pushed out by those that may be wanted later.
 TEST_F(ReadAheadTest, TheSmallestCacheIsLeftAlone) {
   PoolWorld world(disk_, kFramesMin, false, 2);
-  world.pool().read_ahead(ids(100, 8), buffer_);
+  world.pool().read_ahead(ids(100, 8), last_);
   EXPECT_EQ(world.pool().stats().loads, 0u);
   EXPECT_EQ(world.pool().stats().frames_free, world.pool().stats().frames);
+}
+
+// Goal: where pages are damaged one after the other, a scan that goes on behind them does not read them again and
+// again.
+TEST_F(ReadAheadTest, ARunWithADamagedPageIsReadOnce) {
+  PoolWorld world(disk_, kFrames, false, 2);
+  const AlignedBuffer zeros = *AlignedBuffer::make(kPageBytes);
+  ASSERT_TRUE(world.data().write(101 * kPageBytes, zeros.span()));
+  const auto reads = [&] { return disk_.calls(IoCall::kRead); };
+  const std::uint64_t before = reads();
+  world.pool().read_ahead(ids(100, 8), last_);
+  EXPECT_EQ(resident(world, 100), 1u);
+  for (std::uint32_t i = 101; i < 100 + kRun; ++i) world.pool().read_ahead(ids(i, 8), last_);
+  EXPECT_EQ(reads(), before + 1);
+  EXPECT_FALSE(world.read(PageId{101})) << "told to him who wants it";
+  world.pool().read_ahead(ids(100 + kRun, 8), last_);
+  EXPECT_EQ(resident(world, 100 + kRun), kRun) << "behind that run it goes on";
 }
 
 // Goal: a file that ends before its pages do is an error of who wants one of these, and of nobody else.
@@ -117,7 +134,7 @@ TEST_F(ReadAheadTest, AFileThatEndsEarlierIsLeftToItsReader) {
   PoolWorld world(disk_, kFrames, false, 2);
   ASSERT_TRUE(world.data().truncate(103 * kPageBytes));
   const std::uint64_t free = world.pool().stats().frames_free;
-  for (const std::uint32_t first : {100u, 103u, 110u}) world.pool().read_ahead(ids(first, 8), buffer_);
+  for (const std::uint32_t first : {100u, 103u, 110u}) world.pool().read_ahead(ids(first, 8), last_);
   EXPECT_EQ(world.pool().stats().frames_free, free);
   const Watchdog watchdog("reading pages of a file that has become shorter", std::chrono::seconds(60));
   for (std::uint32_t i = 100; i < 118; ++i) {
@@ -135,7 +152,7 @@ TEST_F(ReadAheadTest, ADamagedPageIsLeftToItsReader) {
   ASSERT_TRUE(world.data().read(103 * kPageBytes, page.span()));
   page.data()[kPageBytes - 1] ^= std::byte{1};
   ASSERT_TRUE(world.data().write(103 * kPageBytes, page.span()));
-  world.pool().read_ahead(ids(100, 8), buffer_);
+  world.pool().read_ahead(ids(100, 8), last_);
   EXPECT_EQ(resident(world, 100), 3u);
   for (std::uint32_t i = 100; i < 108; ++i) {
     const auto number = world.read(PageId{i});
@@ -161,7 +178,7 @@ TEST_F(ReadAheadTest, AStalePageIsLeftToItsReader) {
   ASSERT_FALSE(world.pool().try_shared(PageId{103}));
   ASSERT_TRUE(world.data().write(103 * kPageBytes, old.span()));
   ASSERT_FALSE(world.pool().try_shared(PageId{102}));
-  world.pool().read_ahead(ids(102, 8), buffer_);
+  world.pool().read_ahead(ids(102, 8), last_);
   EXPECT_EQ(resident(world, 102), 1u);
   const auto stale = world.read(PageId{103});
   ASSERT_FALSE(stale);
@@ -177,7 +194,7 @@ TEST_F(ReadAheadTest, AScanOfAnyLengthLeavesTheWorkingSet) {
   for (int round = 0; round < 3; ++round) {
     const std::vector<PageId> scanned = ids(180, 220);
     for (std::size_t i = 0; i < scanned.size(); ++i) {
-      world.pool().read_ahead(std::span(scanned).subspan(i), buffer_);
+      world.pool().read_ahead(std::span(scanned).subspan(i), last_);
       ASSERT_TRUE(world.pool().shared(scanned[i], Hint::kScan));
     }
   }
