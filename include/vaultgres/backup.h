@@ -58,7 +58,7 @@ struct RestoreOptions {
 
 struct RestoreReport {
   std::uint64_t lsn = 0;                       ///< of the last record that was restored
-  std::chrono::system_clock::time_point time;  ///< when it became durable
+  std::chrono::system_clock::time_point time;  ///< when the flush that made it durable began
   std::uint64_t records = 0;                   ///< of the log, redone
   std::uint64_t rolled_back = 0;               ///< transactions that were open at this point
 };

@@ -62,7 +62,7 @@ struct MapInfo {
 
 /// One thing that `check` found wrong.
 struct CheckProblem {
-  std::string object;  ///< name of the map, or "the database"
+  std::string object;  ///< name of the map, table or index; "the catalog", "the database" and the like
   std::uint32_t page = 0;
   std::string what;
 };
@@ -130,8 +130,8 @@ class Database {
   Result<MapLoad> load_map(std::string_view name);
   Result<Map> open_map(std::string_view name);
   Result<Map> open_or_create_map(std::string_view name);
-  /// kConflict while transactions that wrote to it are open (after Options::lock_timeout). Its pages are
-  /// given back in the background.
+  /// kConflict, at once, while transactions that wrote to it are open. Its pages are given back in the
+  /// background.
   Status drop_map(std::string_view name);
   Status rename_map(std::string_view from, std::string_view to);
   Result<std::vector<MapInfo>> maps();
@@ -149,6 +149,7 @@ class Database {
   /// are equal in the columns of a unique index; kConflict while transactions that wrote to the table are open.
   Result<Index> create_index(std::string_view name, std::string_view table, const IndexSpec& spec);
   Result<Index> open_index(std::string_view name);
+  /// Waits for transactions that wrote to its table, up to Options::lock_timeout; then kConflict.
   Status drop_index(std::string_view name);
   Status rename_index(std::string_view from, std::string_view to);
   /// Of all tables, or of one.
@@ -177,13 +178,14 @@ class Database {
   Result<DumpSummary> load(const DumpSource& source, const DumpNames& into = {});
 
   /// Looks at every page: checksums, order, fences, levels, siblings, that every page belongs to exactly one
-  /// owner or is free. Writers wait while it runs.
+  /// owner or is free, that indexes have the entries of their tables' rows. Writers wait while it runs.
   Result<CheckReport> check();
   /// Copies the database, while others go on reading and writing, into a new directory, from which restore() makes a
   /// database again: one that has every commit that was acknowledged before the call, and of the later ones all up to
   /// some moment before its return. The log of that time is kept until then, so it needs room. A crash leaves half a
   /// backup, which restore() refuses; an error removes what was made, or says what stays. kConflict: another backup is
-  /// under way; kAlreadyExists: the directory is there; kCorruption names the page that is damaged.
+  /// under way; kAlreadyExists: the directory is there; kCorruption names the page that is damaged; kReadOnly: the
+  /// database is open read-only.
   Result<BackupReport> backup(const std::string& directory, const CopyProgress& progress = {});
   Result<DatabaseStats> stats();
   Result<MapStats> map_stats(std::string_view name);

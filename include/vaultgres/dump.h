@@ -3,8 +3,9 @@
 //   auto summary = db.dump([&](std::string_view bytes) { return write_all(file, bytes); });
 //   auto loaded = other.load([&](char* into, std::size_t bytes) { return read_some(file, into, bytes); });
 //
-// Both stream: they take memory for one entry or row and some 100 KiB, however long the dump is. The functions are
-// called by the calling thread only; what they return as an error ends the call with it. They must not throw.
+// Both stream: dump() takes memory for one entry or row and some 100 KiB, load() for one and 2 MiB, and 32 MiB while it
+// makes an index, however long the dump is. The functions are called by the calling thread only; what they return as an
+// error ends the call with it. They must not throw.
 #pragma once
 
 #include <cstddef>

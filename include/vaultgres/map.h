@@ -132,8 +132,9 @@ class MapLoad {
 };
 
 /// Walks the entries of a map in key order, both ways. Holds no latch and no lock between calls: entries
-/// come and go while it stands, also the very entry that it stands on. Each leaf is read at one instant;
-/// a cursor over several leaves has no snapshot: what is committed while it walks may be seen or not. So may what its
+/// come and go while it stands, also the very entry that it stands on. Entries are read in groups, each of one leaf
+/// and at one instant, large values when it comes to them. It has no snapshot: what is committed while it walks may be
+/// seen or not. So may what its
 /// own loop writes ahead of it: one that puts a greater key for each that it meets need not end.
 ///
 ///   Cursor cursor = map.cursor(KeyRange::prefix("user:"));

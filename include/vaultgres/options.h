@@ -20,7 +20,7 @@ struct Options {
   /// Bytes of memory for cached pages: a hard limit, at least 2 MiB. The whole process stays within this and
   /// 64 MiB for everything else.
   std::size_t cache_bytes = std::size_t{256} << 20;
-  /// Make the database when the directory does not exist or is empty.
+  /// Make the database when the directory does not exist, is empty, or has what an interrupted creation left.
   bool create_if_missing = true;
   /// Only reads: nothing in the directory is written, synced, made or removed, so it may lie on a read-only mount, and
   /// the database must be there. Any number of such handles and processes have it open at once; they and one that has

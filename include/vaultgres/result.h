@@ -22,15 +22,15 @@ enum class ErrorCode : std::uint8_t {
   kInvalidArgument,  ///< the caller passed something that no state could accept
   kNotFound,         ///< no such map, table, index, key or file
   kAlreadyExists,    ///< the name is taken
-  kDuplicateKey,     ///< a unique index holds this key already
-  kConflict,         ///< another transaction holds the key, or changed it; retry the transaction
+  kDuplicateKey,     ///< the key is there already, in a map or a unique index
+  kConflict,         ///< others hold what the call needs, or its caller ended it; try again
   kTooLarge,         ///< a key, row, value or transaction exceeds a documented limit
   kNoSpace,          ///< disk full or quota reached; nothing changed, retry when there is room
   kIo,               ///< the operating system refused a read, write or sync
   kCorruption,       ///< bytes on disk are not what was written
   kLocked,           ///< another process or handle has the database open
   kClosed,           ///< the database behind this handle was closed, or is the parent process's
-  kReadOnly,         ///< the database or transaction is read-only
+  kReadOnly,         ///< the database is open read-only
   kPoisoned,         ///< an earlier write or sync failed; reopen the database
   kUnsupported,      ///< a newer file format, or a system that lacks something
   kOutOfMemory,      ///< memory for the call could not be had; nothing changed

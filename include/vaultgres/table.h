@@ -178,8 +178,9 @@ class RowCursor {
   bool no_memory_;
 };
 
-/// Walks all rows of a table, page by page; each page is read at one instant. Ends where the table ended at its first
-/// step, whatever is inserted meanwhile. Steps of a scan that was moved from return kInvalidArgument.
+/// Walks all rows of a table, page by page; each page, or each 64 KiB of the rows of one, is read at one instant. Ends
+/// where the table ended at its first step, whatever is inserted meanwhile. Steps of a scan that was moved from return
+/// kInvalidArgument.
 class TableScan {
  public:
   TableScan(TableScan&& other) noexcept;
