@@ -100,5 +100,31 @@ TEST_F(HostileTreeTest, ALeafIsNotMergedWithAForgedNeighbour) {
   expect_damage("merge_at", tree_.merge_at(as_bytes(low)));
 }
 
+// A forged parent: the neighbour that it names is the leaf itself, or the parent.
+TEST_F(HostileTreeTest, ALeafIsNotMergedWithItselfOrItsParent) {
+  const TestPage sound = space_.image_of(tree_.root());
+  const std::size_t last = leaves_.size() - 1;
+  const auto expect_no_merge = [&](std::size_t leaf, std::size_t neighbour) {
+    const std::string low = first_key(leaves_[leaf]);
+    for (const PageId named : {leaves_[leaf], tree_.root()}) {
+      TestPage forged = sound;
+      const Bytes child = NodeView(forged.bytes()).value(static_cast<unsigned>(neighbour));
+      const auto at = static_cast<std::size_t>(child.data() - Bytes(forged.bytes()).data());
+      store_little(forged.bytes().data() + at, raw(named));
+      ASSERT_EQ(NodeView(forged.bytes()).child(static_cast<unsigned>(neighbour)), named);
+      space_.replace_node(tree_.root(), forged.bytes());
+      expect_damage("merge_at", tree_.merge_at(as_bytes(low)));
+    }
+    space_.replace_node(tree_.root(), sound.bytes());
+  };
+  for (const std::size_t leaf : {std::size_t{2}, last}) {
+    const TestPage image = space_.image_of(leaves_[leaf]);
+    const NodeView view(image.bytes());
+    for (unsigned i = 1; i < view.count(); ++i) space_.remove(tree_, key_of(view, i));
+  }
+  expect_no_merge(2, 3);
+  expect_no_merge(last, last - 1);
+}
+
 }  // namespace
 }  // namespace vaultgres

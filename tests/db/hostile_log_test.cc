@@ -177,6 +177,36 @@ TEST_F(HostileLogTest, PagesThatCannotBeAreRefused) {
   ASSERT_NO_FATAL_FAILURE(expect_refused(change, "a change", "it names page 50000000 of a data file that had "));
 }
 
+TEST_F(HostileLogTest, AnOperationThatDoesNotExistIsRefused) {
+  Change change = changes(PageOp::kNodeInsert).front();
+  change.part().op.set(200);
+  ASSERT_NO_FATAL_FAILURE(expect_refused(change, "a change", "page operation 200 does not exist"));
+}
+
+// The superblock names a record that is sound, but no checkpoint.
+TEST_F(HostileLogTest, AnotherRecordInThePlaceOfTheCheckpointIsRefused) {
+  const Lsn address = changes(PageOp::kNodeInsert).front().address;
+  {
+    const auto data = *killed_->open("/db/data.vg", OpenMode::kReadWrite);
+    SuperblockStore superblocks = *SuperblockStore::load(*data);
+    for (int copy = 0; copy < 2; ++copy) {
+      SuperblockState next = superblocks.current();
+      next.checkpoint = address;
+      ASSERT_TRUE(superblocks.write(next));
+    }
+  }
+  for (const bool read_only : {false, true}) {
+    Options options = small_options();
+    options.read_only = read_only;
+    const auto disk = killed_->killed();
+    const Result<Database> db = open_on(*disk, options);
+    ASSERT_FALSE(db);
+    EXPECT_EQ(db.error().code(), ErrorCode::kCorruption) << db.error().message();
+    EXPECT_NE(db.error().message().find("says that a checkpoint stands here"), std::string::npos)
+        << db.error().message();
+  }
+}
+
 class HostileUndoLogTest : public HostileLogTest {
  protected:
   /// Killed with a transaction open, whose records are on disk.
@@ -215,6 +245,21 @@ TEST_F(HostileUndoLogTest, FlagsThatNoEntryHasAreRefused) {
   for (const int flags : {1, 2, 4, 8, 255}) {
     change.record[at] = static_cast<std::byte>(flags);
     ASSERT_NO_FATAL_FAILURE(expect_refused(change, "an update", "says something impossible about how to undo it"));
+  }
+}
+
+// What undo would have to change is nowhere: neither as a map or index, nor as a table.
+TEST_F(HostileUndoLogTest, AnObjectThatTheCatalogDoesNotKnowIsRefused) {
+  Change change = updates().back();
+  const RecordView view = *RecordView::parse(change.record);
+  const auto key_at = static_cast<std::size_t>(view.undo()->key.data() - change.record.data());
+  auto& undo = *reinterpret_cast<UndoPart*>(change.record.data() + key_at - sizeof(UndoPart));
+  undo.object.set(50'000);
+  for (const UndoOp op : {UndoOp::kEraseInserted, UndoOp::kRestoreValue, UndoOp::kEraseInsertedRow, UndoOp::kReviveRow,
+                          UndoOp::kRestoreRow}) {
+    undo.op.set(raw(op));
+    ASSERT_NO_FATAL_FAILURE(
+        expect_refused(change, "an update", "changed object 50000, which the catalog does not know"));
   }
 }
 
