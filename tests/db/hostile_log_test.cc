@@ -113,14 +113,16 @@ class HostileLogTest : public ::testing::Test {
     for (const bool read_only : {false, true}) {
       const auto disk = killed_->killed();
       ASSERT_NO_FATAL_FAILURE(put_back(*disk, image));
-      Options options = small_options();
-      options.read_only = read_only;
-      const Result<Database> db = open_on(*disk, options);
-      const std::string where = std::string(what) + " of page " + std::to_string(raw(image.page));
-      ASSERT_FALSE(db) << where << " is believed";
-      EXPECT_EQ(db.error().code(), ErrorCode::kCorruption) << where << ": " << db.error().message();
-      EXPECT_NE(db.error().message().find(why), std::string::npos) << db.error().message();
+      expect_refused(*disk, read_only, std::string(what) + " of page " + std::to_string(raw(image.page)), why);
     }
+  }
+  static void expect_refused(SimFileSystem& disk, bool read_only, const std::string& what, const std::string& why) {
+    Options options = small_options();
+    options.read_only = read_only;
+    const Result<Database> db = open_on(disk, options);
+    ASSERT_FALSE(db) << what << " is believed";
+    EXPECT_EQ(db.error().code(), ErrorCode::kCorruption) << what << ": " << db.error().message();
+    EXPECT_NE(db.error().message().find(why), std::string::npos) << db.error().message();
   }
 
   SimFileSystem disk_;
@@ -196,14 +198,7 @@ TEST_F(HostileLogTest, AnotherRecordInThePlaceOfTheCheckpointIsRefused) {
     }
   }
   for (const bool read_only : {false, true}) {
-    Options options = small_options();
-    options.read_only = read_only;
-    const auto disk = killed_->killed();
-    const Result<Database> db = open_on(*disk, options);
-    ASSERT_FALSE(db);
-    EXPECT_EQ(db.error().code(), ErrorCode::kCorruption) << db.error().message();
-    EXPECT_NE(db.error().message().find("says that a checkpoint stands here"), std::string::npos)
-        << db.error().message();
+    expect_refused(*killed_->killed(), read_only, "the superblock", "says that a checkpoint stands here");
   }
 }
 

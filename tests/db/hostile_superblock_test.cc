@@ -1,7 +1,8 @@
-// Goal: a superblock whose checksum is good and whose content cannot be is damage that opening reports, by what is
-// wrong with it, in either way to open; nothing is written to the database.
+// Goal: superblocks whose checksums are good and whose content cannot be are damage that opening reports, by what is
+// wrong with them, in either way to open; the data file keeps its bytes.
 //
-// Method: fields of both copies become nonsense in turn, and the copies are sealed again.
+// Method: fields of both copies, or of one where two contradict each other, become nonsense in turn, and the copies are
+// sealed again.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -15,8 +16,6 @@
 namespace vaultgres {
 namespace {
 
-constexpr const char* kData = "/db/data.vg";
-
 class HostileSuperblockTest : public ::testing::Test {
  protected:
   using Edit = std::function<void(Superblock&)>;
@@ -28,34 +27,34 @@ class HostileSuperblockTest : public ::testing::Test {
     EXPECT_TRUE(db.close());
   }
 
-  /// The page of the newer copy is 0 or 1.
+  /// The page of the newer copy: 0 or 1.
   std::size_t newer() {
-    const std::vector<std::byte> bytes = file_bytes(disk_, kData);
+    const std::vector<std::byte> bytes = file_bytes(disk_, kDataPath);
     const auto sequence = [&](std::size_t page) {
       return reinterpret_cast<const Superblock*>(bytes.data() + page * kPageBytes)->sequence.get();
     };
     return sequence(1) > sequence(0) ? 1 : 0;
   }
   static void change(SimFileSystem& disk, std::size_t page, const Edit& edit) {
-    const std::vector<std::byte> all = file_bytes(disk, kData);
+    const std::vector<std::byte> all = file_bytes(disk, kDataPath);
     const auto at = all.begin() + static_cast<std::ptrdiff_t>(page * kPageBytes);
     std::vector<std::byte> bytes(at, at + kPageBytes);
     auto& block = *reinterpret_cast<Superblock*>(bytes.data());
     edit(block);
     block.header.checksum.set(page_checksum(block.database, kSuperblockPages[page], bytes));
-    overwrite(disk, kData, page * kPageBytes, bytes);
+    overwrite(disk, kDataPath, page * kPageBytes, bytes);
   }
   static void expect_refused(SimFileSystem& damaged, const std::string& why) {
     for (const bool read_only : {false, true}) {
       const auto disk = damaged.killed();
-      const std::vector<std::byte> before = file_bytes(*disk, kData);
+      const std::vector<std::byte> before = file_bytes(*disk, kDataPath);
       Options options = small_options();
       options.read_only = read_only;
       const Result<Database> db = open_on(*disk, options);
       ASSERT_FALSE(db) << "believed although " << why;
       EXPECT_EQ(db.error().code(), ErrorCode::kCorruption) << db.error().message();
       EXPECT_NE(db.error().message().find(why), std::string::npos) << db.error().message();
-      EXPECT_EQ(file_bytes(*disk, kData), before) << why;
+      EXPECT_EQ(file_bytes(*disk, kDataPath), before) << why;
     }
   }
   /// With the same nonsense in both copies.
@@ -75,7 +74,8 @@ TEST_F(HostileSuperblockTest, WithAnImpossibleNumberOfEpochs) {
 }
 
 TEST_F(HostileSuperblockTest, WithAnImpossibleSegmentSize) {
-  for (const std::uint32_t bytes : {std::uint32_t{0}, UINT32_MAX, UINT32_MAX / 4096 * 4096}) {
+  constexpr std::uint32_t kBlock = kLogBlockBytes;
+  for (const std::uint32_t bytes : {std::uint32_t{0}, 3 * kBlock, UINT32_MAX / kBlock * kBlock}) {
     expect_refused([&](Superblock& block) { block.segment_bytes.set(bytes); }, "its log segment size is impossible");
   }
   expect_refused([](Superblock& block) { block.segment_bytes.set(block.segment_bytes.get() + 1); },
