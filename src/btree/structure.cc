@@ -3,6 +3,7 @@
 #include <array>
 #include <memory>
 
+#include "base/check.h"
 #include "base/try.h"
 #include "btree/structure_parts.h"
 #include "btree/tree.h"
@@ -80,6 +81,10 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
       continue;
     }
 
+    for (const PageId id : pages.ids()) {
+      const bool latched = id == path.node.id() || (path.parent && id == path.parent.id());
+      if (latched) return damaged(id, "its bitmap calls it free");  // create() would wait for it without end
+    }
     MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
     PayloadBuffer payload;
     PageBuffer image;
@@ -219,7 +224,7 @@ Result<Tree::Merged> Tree::merge_with(Bytes key, unsigned level, Neighbour side)
       continue;
     }
     mini.commit();
-    const bool parent_small = parent.is_underfull() || parent.count() == 1;
+    const bool parent_small = parent.is_underfull();  // always, when this is its only child
     left.reset();
     right.reset();
     path = WritePath{};
@@ -269,6 +274,7 @@ Status Tree::collapse_root() const {
     root.release();
     context_->space.freed(std::span(&child_id, 1));
     attempt = 0;  // the new content may be such a root again
+    pins.clear();
   }
   return {};
 }
@@ -287,23 +293,19 @@ bool has_overflow(const NodeView& node) {
 
 }  // namespace
 
-/// Follows last children down; the page whose last child is a leaf or has no children itself. kNoPage: the
-/// root is all that is left.
-Result<PageId> Tree::lowest_last_parent() const {
+/// Follows last children down to the last page that is a leaf, or has no children.
+Result<Tree::LastPage> Tree::last_page() const {
   VG_ASSIGN(SharedGuard node, context_->pool.shared(root_, Hint::kScan));
   VG_TRY(check_child(NodeView(node.page()), NodeView(node.page()).level(), root_));
-  PageId parent = kNoPage;
-  for (PageId id = root_;;) {
+  for (LastPage last{kNoPage, root_};;) {
     const NodeView view(node.page());
     const unsigned level = view.level();
-    if (level == 0 || view.count() == 0) return parent;
-    const PageId child = view.child(view.count() - 1);
-    parent = id;
-    if (level == 1) return parent;
+    if (level == 0 || view.count() == 0) return last;
+    last = {last.id, view.child(view.count() - 1)};
+    if (level == 1) return last;
     node.release();
-    VG_ASSIGN(node, context_->pool.shared(child, Hint::kScan));
-    VG_TRY(check_child(NodeView(node.page()), level - 1, child));
-    id = child;
+    VG_ASSIGN(node, context_->pool.shared(last.id, Hint::kScan));
+    VG_TRY(check_child(NodeView(node.page()), level - 1, last.id));
   }
 }
 
@@ -318,8 +320,8 @@ Result<bool> Tree::free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> 
     return spill(key);
   };
   for (unsigned freed_count = 0; freed_count < pages_max;) {
-    VG_ASSIGN(const PageId parent_id, lowest_last_parent());
-    if (parent_id == kNoPage) {
+    VG_ASSIGN(const LastPage last, last_page());
+    if (last.parent == kNoPage) {
       VG_ASSIGN(SharedGuard root, context_->pool.shared(root_, Hint::kScan));
       const bool spilling = has_overflow(NodeView(root.page()));
       root.release();
@@ -327,26 +329,19 @@ Result<bool> Tree::free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> 
       VG_TRY(spill_once(root_, Bytes{}));
       continue;
     }
-    // What is read here still holds when it is latched again below.
-    PageId child_id = kNoPage;
-    {
-      VG_ASSIGN(SharedGuard parent, context_->pool.shared(parent_id, Hint::kScan));
-      const NodeView view(parent.page());
-      if (view.count() == 0) continue;
-      child_id = view.child(view.count() - 1);
-    }
-    if (child_id == parent_id) return damaged(parent_id, "leads to itself");
-    VG_ASSIGN(LoadPin pin, context_->pool.load(child_id, Hint::kScan));
-    VG_ASSIGN(auto bitmap_pins, context_->space.load_bitmaps(std::span(&child_id, 1)));
-    VG_ASSIGN(ExclusiveGuard parent, context_->pool.exclusive(parent_id, Hint::kScan));
-    auto child = context_->pool.exclusive_if_resident(child_id);
-    if (!child) continue;
-    VG_TRY(check_child(NodeView(child->page()), NodeView(parent.page()).level() - 1, child_id));
+    // What was read there still holds when it is latched again below.
+    if (last.id == last.parent) return damaged(last.parent, "leads to itself");
+    VG_ASSIGN(LoadPin pin, context_->pool.load(last.id, Hint::kScan));
+    VG_ASSIGN(auto bitmap_pins, context_->space.load_bitmaps(std::span(&last.id, 1)));
+    VG_ASSIGN(ExclusiveGuard parent, context_->pool.exclusive(last.parent, Hint::kScan));
+    auto child = context_->pool.exclusive_if_resident(last.id);
+    VG_CHECK(child.has_value(), "a pinned page left the cache");
+    VG_TRY(check_child(NodeView(child->page()), NodeView(parent.page()).level() - 1, last.id));
     if (has_overflow(NodeView(child->page()))) {
       const std::string key(as_text(NodeView(child->page()).low_fence()));
       child->release();
       parent.release();
-      VG_TRY(spill_once(child_id, as_bytes(key)));
+      VG_TRY(spill_once(last.id, as_bytes(key)));
       continue;
     }
     MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
@@ -354,11 +349,11 @@ Result<bool> Tree::free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> 
     mini.add(*child, PageOp::kFree, payload.bytes());
     encode_node_remove(payload, NodeView(parent.page()).count() - 1);
     mini.add(parent, PageOp::kNodeRemove, payload.bytes());
-    if (!context_->space.add_to(mini, {}, std::span(&child_id, 1))) continue;
+    if (!context_->space.add_to(mini, {}, std::span(&last.id, 1))) continue;
     mini.commit();
     child->release();
     parent.release();
-    context_->space.freed(std::span(&child_id, 1));
+    context_->space.freed(std::span(&last.id, 1));
     ++freed_count;
   }
   return false;

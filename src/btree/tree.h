@@ -144,7 +144,11 @@ class Tree {
   Result<Merged> merge_with_neighbours(Bytes key, unsigned level, bool& any) const;
   Result<Merged> merge_with(Bytes key, unsigned level, Neighbour side) const;
   Status collapse_root() const;
-  Result<PageId> lowest_last_parent() const;
+  struct LastPage {
+    PageId parent;  ///< kNoPage: the root is all that is left
+    PageId id;
+  };
+  Result<LastPage> last_page() const;
 
   const TreeContext* context_;
   ObjectId object_;

@@ -199,6 +199,30 @@ TEST(NodeBuild, SeparatorsAreTruncated) {
   EXPECT_EQ(point.separator_bytes, 1u);
 }
 
+// Goal: no half is made that has no room for its own fences, also when the new entry fits into neither. Method: keys
+// without values take every byte of a leaf; the second begins with all of the first, so that the separator between them
+// is longer than what the right half is rid of. Descending keys would leave one entry on the left.
+TEST(NodeBuild, NoHalfIsTooSmallForItsFences) {
+  constexpr unsigned kKeys = 12;
+  for (const std::size_t value_bytes : {std::size_t{1}, kPageBytes}) {
+    NodeModel model(0, "", "", false);
+    std::size_t room =
+        kPageBytes - kNodeHeadsOffset - kKeys * 6;  // but for heads and slots, a cell is as long as its key
+    std::string key(kPageBytes / 32, 'b');
+    for (unsigned i = 0; i < kKeys; ++i) {
+      const std::size_t length = i == 0 ? key.size() : room / (kKeys - i);
+      key.resize(length, static_cast<char>('b' + i));
+      if (i > 1) key[0] = static_cast<char>('b' + i);
+      ASSERT_TRUE(model.insert(key, "")) << i;
+      room -= length;
+    }
+    ASSERT_EQ(model.view().used_bytes(), NodeView::capacity_bytes());
+    SplitPoint point;
+    EXPECT_EQ(check_split(model, "a", value_bytes, &point), value_bytes == 1);
+    EXPECT_EQ(point.slot, 2u);
+  }
+}
+
 // Goal: internal nodes split and merge with their children's order kept. Method: random separators, full node.
 TEST(NodeBuild, SplitsOfInternalNodes) {
   for (std::uint64_t round = 0; round < scaled(60); ++round) {

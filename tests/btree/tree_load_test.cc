@@ -71,30 +71,9 @@ TreeContent check_load(TreeSpace& space, const ModelMap& entries, unsigned fill_
   return content;
 }
 
-std::uint64_t allocated(TreeSpace& space) {
-  const SpaceStats stats = space.allocator->stats();
-  return stats.pages - stats.pages_free;
-}
-
 /// Frees the tree but for its root page; overflow flags go first, as if their chains had been moved out.
 void free_all(TreeSpace& space, const Tree& tree) {
-  const auto spill = [&](Bytes key) -> Status {
-    LogSpace log_space(*space.log);
-    must(log_space.reserve(log_bytes_for(2 * kPageBytes)));
-    ExclusiveGuard leaf = must(tree.write_leaf(key));
-    MiniTxn mini(*space.pool, *space.log, RecordKind::kSystem);
-    PayloadBuffer payload;
-    const NodeView view(leaf.page());
-    for (unsigned slot = 0; slot < view.count(); ++slot) {
-      if ((view.flags(slot) & kSlotOverflow) == 0) continue;
-      payload.clear();
-      encode_node_replace(payload, slot, 0, view.value(slot), OldRoom::kGivenUp);
-      mini.add(leaf, PageOp::kNodeReplace, payload.bytes());
-    }
-    mini.commit();
-    return {};
-  };
-  while (!must(tree.free_some(7, spill))) {
+  while (!must(tree.free_some(7, [&](Bytes key) { return space.clear_overflow(tree, key); }))) {
   }
 }
 
@@ -211,7 +190,7 @@ TEST(TreeLoad, OutOfSpaceAtEachPage) {
   for (unsigned pages = 0; !done; pages += 1 + pages / 40) {
     TreeSpace space;
     const Tree tree = space.create_tree();
-    const std::uint64_t before = allocated(space);
+    const std::uint64_t before = space.pages_allocated();
     // All free pages but these are taken away.
     if (pages > 0) must(space.allocator->reserve(pages)).release();
     space.disk.inject({.call = IoCall::kAllocate, .os_error = ENOSPC, .sticky = true, .path_contains = "data"});
@@ -230,7 +209,7 @@ TEST(TreeLoad, OutOfSpaceAtEachPage) {
     const TreeContent content = space.content(tree);
     ASSERT_TRUE(std::equal(content.entries.begin(), content.entries.end(), entries.begin(),
                            [](const auto& a, const auto& b) { return a.first == b.first; }));
-    ASSERT_EQ(allocated(space), before - 1 + content.pages + rest.count());
+    ASSERT_EQ(space.pages_allocated(), before - 1 + content.pages + rest.count());
     if (!done) {
       ASSERT_EQ(loaded.error().code(), ErrorCode::kNoSpace);
       ASSERT_LT(content.entries.size(), entries.size());
@@ -244,7 +223,7 @@ TEST(TreeLoad, OutOfSpaceAtEachPage) {
       ASSERT_TRUE(same_but_room(space.content(tree).entries, entries));
     } else {
       free_all(space, tree);
-      ASSERT_EQ(allocated(space), before);
+      ASSERT_EQ(space.pages_allocated(), before);
     }
     ASSERT_FALSE(HasFailure()) << pages << " pages";
   }

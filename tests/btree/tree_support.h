@@ -2,12 +2,14 @@
 #pragma once
 
 #include <algorithm>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "btree/node_model.h"
 #include "btree/tree.h"
 #include "support/page_space.h"
+#include "support/random.h"
 
 namespace vaultgres {
 
@@ -17,6 +19,25 @@ inline std::string number_key(std::uint64_t number) {
   store_big(key.data(), number);
   return key;
 }
+
+/// Keys of the largest size, each once, the same in every test. Those of a group differ in their last bytes only, so
+/// that separators are as long as keys; groups in their first one, so that they have no common prefix. So inner nodes
+/// have few children.
+class LongKeys {
+ public:
+  std::string next() {
+    for (;;) {
+      std::string key(1, static_cast<char>('a' + random_.uniform(8)));
+      key += std::string(kKeyBytesMax - 3, 'k') + random_.bytes(2);
+      if (given_.insert(key).second) return key;
+    }
+  }
+  const std::set<std::string>& given() const { return given_; }
+
+ private:
+  TestRandom random_ = TestRandom::of_seed(7);
+  std::set<std::string> given_;
+};
 
 inline Status validate_tree_page(PageId id, Bytes page) {
   switch (static_cast<PageType>(page_header(page).type.get())) {
@@ -84,6 +105,23 @@ class TreeSpace : public PageSpace {
     mini.commit();
   }
 
+  /// Until the tree has so many inner levels.
+  void fill_with_long_keys(const Tree& tree, unsigned levels, LongKeys& keys) {
+    while (content(tree).root_level < levels) insert(tree, keys.next(), "value");
+  }
+
+  /// The value of an entry that is there becomes, or no longer is, one that stands elsewhere: by its flag only.
+  void mark_overflow(const Tree& tree, const std::string& key) {
+    must(set_overflow(
+        tree, as_bytes(key), [&](const NodeView& leaf, unsigned slot) { return key_of(leaf, slot) == key; },
+        kSlotOverflow));
+  }
+  /// All those of the leaf that covers the key, as if they had been moved out.
+  Status clear_overflow(const Tree& tree, Bytes key) {
+    return set_overflow(
+        tree, key, [](const NodeView& leaf, unsigned slot) { return (leaf.flags(slot) & kSlotOverflow) != 0; }, 0);
+  }
+
   /// As PageSpace::replace(), by a node that is sound by itself: any other would be found at load.
   void replace_node(PageId page, Bytes image) {
     ASSERT_EQ(text_of(verify_node(image)), "ok");
@@ -127,6 +165,25 @@ class TreeSpace : public PageSpace {
   }
 
   const TreeContext context{*pool, *log, *allocator};
+
+ private:
+  Status set_overflow(const Tree& tree, Bytes key, FunctionRef<bool(const NodeView& leaf, unsigned slot)> wanted,
+                      std::uint8_t flag) {
+    LogSpace log_space(*log);
+    VG_TRY(log_space.reserve(log_bytes_for(2 * kPageBytes)));
+    VG_ASSIGN(ExclusiveGuard page, tree.write_leaf(key));
+    const NodeView leaf(page.page());
+    MiniTxn mini(*pool, *log, RecordKind::kSystem);
+    PayloadBuffer payload;
+    for (unsigned slot = 0; slot < leaf.count(); ++slot) {
+      if (!wanted(leaf, slot)) continue;
+      payload.clear();
+      encode_node_replace(payload, slot, flag, leaf.value(slot), OldRoom::kGivenUp);
+      mini.add(page, PageOp::kNodeReplace, payload.bytes());
+    }
+    mini.commit();
+    return {};
+  }
 };
 
 }  // namespace vaultgres

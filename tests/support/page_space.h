@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <vector>
 
 #include "base/function_ref.h"
 #include "buffer/buffer_pool.h"
@@ -88,6 +89,12 @@ class PageSpace {
     }
   }
 
+  /// Of the file, those with fixed places included.
+  std::uint64_t pages_allocated() const {
+    const SpaceStats stats = allocator->stats();
+    return stats.pages - stats.pages_free;
+  }
+
   /// The page as it is.
   TestPage image_of(PageId id) {
     TestPage image;
@@ -105,6 +112,28 @@ class PageSpace {
     MiniTxn mini(*pool, *log, RecordKind::kSystem);
     mini.add(page, PageOp::kImage, payload.bytes());
     mini.commit();
+  }
+
+  /// The bitmaps say this of the pages, which nobody else learns.
+  void forge_bitmaps(std::span<const PageId> allocated, std::span<const PageId> free) {
+    LogSpace log_space(*log);
+    must(log_space.reserve(log_bytes_for(4 * kPageBytes)));
+    MiniTxn mini(*pool, *log, RecordKind::kSystem);
+    ASSERT_TRUE(allocator->add_to(mini, allocated, free));
+    mini.commit();
+  }
+
+  /// So many frames, which nobody else has meanwhile.
+  std::vector<FrameTicket> take_frames(std::size_t count) {
+    std::vector<FrameTicket> taken;
+    while (taken.size() < count) taken.push_back(must(pool->reserve_frames(1)));
+    return taken;
+  }
+  /// Every page goes to disk and out of the cache. Nobody holds one.
+  void evict_all() {
+    must(log->flush(log->filled()));
+    must(pool->flush_all());
+    static_cast<void>(take_frames(pool->stats().frames - pool->held().frames));
   }
 
   /// All pages that the log names, made from nothing but the log. `visit(pages)` sees them after each of its records.
