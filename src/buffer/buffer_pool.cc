@@ -244,7 +244,7 @@ Result<FrameTicket> BufferPool::reserve_frames(unsigned count) {
     // All or none: several that wait with a part of what they need could wait for each other.
     while (ticket.count_ > 0) impl_->frames_->give_free(ticket.frames_[--ticket.count_]);
     VG_TRY(impl_->poison_.check());
-    impl_->wait_for_frames(seen);
+    VG_TRY(impl_->wait_for_frames(seen));
   }
 }
 

@@ -27,6 +27,8 @@ namespace {
 constexpr std::chrono::milliseconds kPause{50};
 /// Somebody who waits for a frame looks again after this long, come what may.
 constexpr std::chrono::milliseconds kFrameWait{10};
+/// When the cleaner has had no memory for so long, those who wait are told.
+constexpr std::chrono::seconds kMemoryWait{1};
 /// Writes under way at a time, each writer with so many to do that its thread is worth it.
 constexpr unsigned kWritersMax = 8;
 constexpr unsigned kRunsPerWriter = 8;
@@ -36,13 +38,17 @@ static_assert(kWritersMax <= kPartsMax);
 
 // --- Waiting for frames
 
-/// `seen` is frames_freed_ from before the caller looked in vain: what was freed since is not waited for.
-void BufferPool::Impl::wait_for_frames(std::uint64_t seen) {
+/// `seen` is frames_freed_ from before the caller looked in vain: what was freed since is not waited for. kOutOfMemory:
+/// meanwhile the cleaner has tried, and had no memory, as for long before.
+Status BufferPool::Impl::wait_for_frames(std::uint64_t seen) {
   assert_no_latch_held();
   std::unique_lock lock(wait_mutex_);
+  const std::uint64_t starved = cleaner_starved_;
   frames_wanted_ = true;
   cleaner_wake_.notify_one();
-  frames_wake_.wait_for(lock, kFrameWait, [&] { return frames_freed_.load(std::memory_order_relaxed) != seen; });
+  const auto freed = [&] { return frames_freed_.load(std::memory_order_relaxed) != seen; };
+  if (frames_wake_.wait_for(lock, kFrameWait, freed) || cleaner_starved_ == starved) return {};
+  return Error(ErrorCode::kOutOfMemory, "no memory to write changed pages, whose room in the cache is needed");
 }
 
 void BufferPool::Impl::note_frames_freed() noexcept {
@@ -90,10 +96,20 @@ void BufferPool::Impl::cleaner_main() {
     try {
       std::vector<std::uint32_t> pages = pages_to_clean(wanted, sweep);
       if (!pages.empty()) static_cast<void>(clean(pages).has_value());  // a failure has poisoned the database
+      if (wanted || !pages.empty()) no_memory_last_ = {};
     } catch (const std::bad_alloc&) {
-      // No memory for a list of pages: the next look tries again.
+      note_no_memory();  // the next look tries again
     }
   }
+}
+
+void BufferPool::Impl::note_no_memory() noexcept {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - no_memory_last_ > kMemoryWait) no_memory_since_ = now;  // the first of a row
+  no_memory_last_ = now;
+  if (now - no_memory_since_ < kMemoryWait) return;
+  const std::lock_guard lock(wait_mutex_);
+  ++cleaner_starved_;
 }
 
 /// Looks at the frames only when there is a reason to.
@@ -283,9 +299,12 @@ Result<Lsn> BufferPool::durable_when_written(File& doublewrite, const DatabaseId
 }
 
 Status BufferPool::Impl::restore_torn_pages(Lsn redo_start, Lsn log_end) {
-  VG_ASSIGN(const std::size_t bytes, doublewrite_.read_up_to(0, area_.span()));
+  VG_ASSIGN(std::size_t bytes, doublewrite_.read_up_to(0, area_.span().first(kDoublewriteHeaderBytes)));
   const DoublewriteHeader* const header = doublewrite_header(page_checksum_seed(database_), area_.span().first(bytes));
   if (header == nullptr) return {};  // the area itself is torn: nothing was written in place after it
+  const std::size_t copied_bytes = (header->count.get() * kPageBytes + kIoAlignment - 1) / kIoAlignment * kIoAlignment;
+  VG_ASSIGN(const std::size_t copies_read, doublewrite_.read_up_to(bytes, area_.span().subspan(bytes, copied_bytes)));
+  bytes += copies_read;
   VG_ASSIGN(AlignedBuffer in_place, AlignedBuffer::make(kPageBytes));
   VG_ASSIGN(std::uint64_t size, data_.size());
   bool restored = false;

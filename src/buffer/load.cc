@@ -189,7 +189,7 @@ Result<std::uint32_t> BufferPool::Impl::get_frame(Hint hint) {
     const std::uint64_t seen = frames_freed_.load(std::memory_order_acquire);  // before looking
     if (const std::uint32_t frame = try_get_frame(hint); frame != Frames::kNone) return frame;
     VG_TRY(poison_.check());
-    wait_for_frames(seen);
+    VG_TRY(wait_for_frames(seen));
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -96,8 +97,9 @@ class BufferPool::Impl {
   // cleaner.cc
   void start_cleaner();
   void stop_cleaner() noexcept;
-  void wait_for_frames(std::uint64_t seen);
+  Status wait_for_frames(std::uint64_t seen);
   void note_frames_freed() noexcept;
+  void note_no_memory() noexcept;
   Status clean(std::vector<std::uint32_t>& pages);
   std::vector<std::uint32_t> dirty_pages(std::uint64_t rec_lsn_below);
   Lsn redo_start(Lsn log_end) noexcept;
@@ -164,7 +166,11 @@ class BufferPool::Impl {
   std::condition_variable cleaner_wake_;
   std::condition_variable frames_wake_;
   bool frames_wanted_ = false;
+  std::uint64_t cleaner_starved_ = 0;  // how often the cleaner had no memory, as for long before
   bool stopping_ = false;
+  // The cleaner's own.
+  std::chrono::steady_clock::time_point no_memory_since_{};
+  std::chrono::steady_clock::time_point no_memory_last_{};
   std::thread cleaner_;
 };
 

@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -19,6 +21,7 @@
 #include "support/random.h"
 #include "support/scale.h"
 #include "support/sim_file_system.h"
+#include "support/table_fixture.h"
 #include "support/watchdog.h"
 
 namespace vaultgres {
@@ -133,6 +136,77 @@ TEST_F(OpenWithoutMemoryTest, AnOpenThatFailsLeavesTheLogAsItIs) {
     }
   }
   EXPECT_GT(failed_, 5u);
+}
+
+// --- The cleaner
+
+// Whoever needs room in the cache waits for the cleaner, which has no memory for its list of pages: not for ever.
+TEST(CleanerWithoutMemoryTest, WhoWaitsForRoomInTheCacheIsTold) {
+  Watchdog watchdog("puts", std::chrono::seconds(120));
+  const AllocationsFail spared(false);  // and with it all that the calls of this thread need
+  SimFileSystem disk;
+  const auto files = spare_allocations_of(disk);
+  Content expected;
+  {
+    Database db = *open_on(*files);
+    Map map = *db.create_map("m");
+    const auto put = [&](std::uint64_t i) {
+      const std::string value(kPageBytes / 8, static_cast<char>('a' + i % 26));
+      const Status done = map.put(plain_key(i), value);
+      if (done) expected[plain_key(i)] = value;
+      return done;
+    };
+    AllocationFault fault(1, true);
+    std::uint64_t i = 0;
+    Status done;
+    while (done && i < 100 * small_options().cache_bytes / kPageBytes) done = put(i++);
+    EXPECT_ERROR(kOutOfMemory, done);
+    fault.stop();
+    ASSERT_TRUE(comes_true([&] { return put(i).has_value(); }));
+    for (int again = 0; again < 1000; ++again) ASSERT_OK(put(++i));  // and told no longer
+    EXPECT_EQ(difference(content_of(map), expected), "");
+  }
+  Database db = *open_on(disk);
+  EXPECT_EQ(difference(content_of(*db.open_map("m")), expected), "");
+  expect_sound(db);
+}
+
+// However many wait. A machine that lets much more time go by than was meant is given another chance.
+TEST(CleanerWithoutMemoryTest, NobodyIsToldForAMoment) {
+  Watchdog watchdog("puts of many", std::chrono::seconds(120));
+  const AllocationsFail spared(false);
+  SimFileSystem disk;
+  const auto files = spare_allocations_of(disk);
+  Database db = *open_on(*files);
+  Map map = *db.create_map("m");
+  std::atomic<bool> stopped{false};
+  std::atomic<unsigned> failed{0};
+  std::vector<std::thread> threads;
+  for (std::uint64_t thread = 0; thread < 8; ++thread) {
+    threads.emplace_back([&, thread] {
+      const AllocationsFail spared_too(false);
+      const std::string value(kPageBytes / 8, 'v');
+      for (std::uint64_t i = thread; !stopped; i += 8) {
+        if (!map.put(plain_key(i), value)) ++failed;
+      }
+    });
+  }
+  unsigned short_times = 0;
+  for (int i = 0; i < 100 && short_times < 5; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    const unsigned failed_before = failed;
+    const auto begin = std::chrono::steady_clock::now();
+    AllocationFault fault(1, true);
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    fault.stop();
+    const bool was_short = std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(500);
+    if (!was_short) continue;
+    EXPECT_EQ(failed, failed_before);
+    ++short_times;
+  }
+  stopped = true;
+  for (std::thread& thread : threads) thread.join();
+  expect_sound(db);
 }
 
 // --- Calls
