@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 
@@ -18,17 +19,21 @@ class AlignedBuffer {
   /// kOutOfMemory when there is none. `bytes` is rounded up to the alignment.
   static Result<AlignedBuffer> make(std::size_t bytes);
 
-  std::byte* data() noexcept { return memory_.get(); }
-  const std::byte* data() const noexcept { return memory_.get(); }
+  std::byte* data() noexcept { return first_aligned(memory_.get()); }
+  const std::byte* data() const noexcept { return first_aligned(memory_.get()); }
   std::size_t size() const noexcept { return bytes_; }
-  MutableBytes span() noexcept { return {memory_.get(), bytes_}; }
-  Bytes span() const noexcept { return {memory_.get(), bytes_}; }
+  MutableBytes span() noexcept { return {data(), bytes_}; }
+  Bytes span() const noexcept { return {data(), bytes_}; }
 
  private:
   struct Free {
-    void operator()(std::byte* memory) const noexcept { std::free(memory); }
+    void operator()(void* memory) const noexcept { std::free(memory); }
   };
-  std::unique_ptr<std::byte, Free> memory_;
+  static std::byte* first_aligned(void* memory) noexcept {
+    const auto address = reinterpret_cast<std::uintptr_t>(memory);
+    return static_cast<std::byte*>(memory) + (-address & (kIoBufferAlignment - 1));
+  }
+  std::unique_ptr<void, Free> memory_;  // more than bytes_ by kIoBufferAlignment
   std::size_t bytes_ = 0;
 };
 

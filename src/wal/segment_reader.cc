@@ -8,7 +8,11 @@
 namespace vaultgres {
 namespace {
 
+#ifdef VG_TEST_HOOKS
+constexpr std::size_t kReadBytes = std::size_t{32} << 10;  // of logs that are short, opened often
+#else
 constexpr std::size_t kReadBytes = std::size_t{256} << 10;
+#endif
 
 }  // namespace
 
