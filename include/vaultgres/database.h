@@ -159,6 +159,8 @@ class Database {
   /// Pages of a pinned map, table or index leave the cache last. Stays until it is changed, also across restarts.
   Status set_pinned(std::string_view name, bool pinned);
 
+  /// As many as 43,688 transactions may be open and have changed something; the first change of another is kTooLarge.
+  /// So is then any call that is a transaction of its own, except for puts and erases of small values in maps.
   Result<Transaction> begin();
 
   /// Makes every commit so far durable (relaxed commits). kNoSpace: the disk is full, and what is left of the log is

@@ -142,6 +142,7 @@ Status Core::create_index(std::string_view name, std::string_view table_name, co
   DdlTxn txn(*this, *txns_);
   const SharedGate::Hold hold = table->gate.hold();
   VG_TRY(wait_for_writers(*table));
+  VG_TRY(txns_->admit_change(*txn));  // not only when all is built
   VG_ASSIGN(const NewObject made,
             with_log_room(*this, [&] { return create_object(*engine_, *txn, RetiredKind::kTree, entry.object); }));
   entry.root = made.root;

@@ -25,6 +25,7 @@ Status ObjectLoad::begin(std::string_view name, CatalogEntry entry) {
   const SharedGate::Pass pass = core_->enter_writing();
   if (!pass || open_->txn == nullptr) return closed_error();
   const RetiredKind kind = entry_.kind == ObjectKind::kTable ? RetiredKind::kTable : RetiredKind::kTree;
+  VG_TRY(core_->txns().admit_change(txn()));  // not only when all is loaded
   VG_ASSIGN(made_, with_log_room(*core_, [&] { return create_object(core_->engine(), txn(), kind, entry_.object); }));
   entry_.root = made_.root;
   return {};

@@ -449,9 +449,8 @@ Status Core::end_recovery() {
 /// Undo of what a crash left open: steps 7 and 8 of recovery.
 Status Core::undo() {
   VG_ASSIGN(std::vector<std::unique_ptr<Txn>> losers, adopt_losers(*engine_, *txns_, analysis_));
-  // More than a checkpoint can list are not written down before: cut off, this recovery is not replaced by the next.
-  if (losers.size() <= RecordBuilder::kCheckpointTxnsMax) {
-    VG_TRY(pool_->flush_all());
+  VG_TRY(pool_->flush_all());
+  {
     LogSpace listed(*log_);
     VG_TRY(listed.reserve(losers.size() * kListedLogBytes));
     VG_TRY(checkpoint());

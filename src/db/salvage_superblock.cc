@@ -82,10 +82,9 @@ Status restore_superblock(FileSystem& files, const std::string& log_directory, F
     const Result<std::optional<LogRecord>> record = reader->next();
     if (!record) return {};
     if (!*record) break;
-    const Result<RecordView> view = RecordView::parse((*record)->bytes);
-    if (!view) return {};
-    if (view->kind() != RecordKind::kCheckpoint || (*record)->address <= older.checkpoint) continue;
-    if (auto state = state_of(*view, (*record)->address, segments, older)) newest = std::move(state);
+    const RecordView& view = (*record)->view;
+    if (view.kind() != RecordKind::kCheckpoint || (*record)->address <= older.checkpoint) continue;
+    if (auto state = state_of(view, (*record)->address, segments, older)) newest = std::move(state);
   }
   if (!newest) return {};
   newest->durable = std::max(older.durable, reader->durable_seen());

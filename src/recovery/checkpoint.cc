@@ -1,7 +1,6 @@
 #include "recovery/checkpoint.h"
 
 #include <algorithm>
-#include <string>
 #include <vector>
 
 #include "base/try.h"
@@ -9,6 +8,7 @@
 
 namespace vaultgres {
 
+static_assert(kChangingTxnsMax <= RecordBuilder::kCheckpointTxnsMax);
 static_assert(log_bytes_for(kRecordBytesMax) + kLogBlockBytes <=
                   kCheckpointLogSpace + RecordBuilder::kCheckpointTxnsMax * kListedLogBytes,
               "a checkpoint fits what is reserved for it and for those that it lists");
@@ -29,9 +29,6 @@ Status write_checkpoint(const Engine& engine, const TxnManager& manager, Superbl
     listed[i].txn.set(raw(open[i].id));
     listed[i].first.set(raw(open[i].first));
     listed[i].last.set(raw(open[i].last));
-  }
-  if (listed.size() > RecordBuilder::kCheckpointTxnsMax) {
-    return Error(ErrorCode::kTooLarge, "too many open transactions for a checkpoint: " + std::to_string(open.size()));
   }
   const std::vector<std::byte> record =
       RecordBuilder::checkpoint(next.redo_start, raw(next.next_txn), raw(next_object), listed);

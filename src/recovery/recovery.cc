@@ -87,27 +87,33 @@ Status read_checkpoint(LogReader& reader, const SuperblockState& state, OpenTabl
   if (record.kind() != RecordKind::kCheckpoint) {
     return damaged_log(state.checkpoint, "the superblock says that a checkpoint stands here");
   }
+  if (record.checkpoint().redo_start.get() != raw(state.redo_start) ||
+      record.checkpoint().next_object.get() > raw(state.next_object)) {
+    return damaged_log(state.checkpoint, "this checkpoint says something else than the superblock that names it");
+  }
   for (const CheckpointTxn& txn : record.open_txns()) open.seed(txn);
   analysis.next_txn = TxnId{std::max(raw(state.next_txn), record.checkpoint().next_txn.get())};
   return {};
 }
 
-/// An epoch's first record names the one before it and where that ended: only this chain is followed.
-Status check_epoch(const RecordView& record, Lsn address, std::uint64_t epoch_number,
-                   const std::vector<SuperblockState::Epoch>& epochs) {
-  const EpochBody& body = record.epoch();
-  if (body.number.get() != epoch_number) return damaged_log(address, "it begins another epoch than its block says");
-  for (std::size_t i = 1; i < epochs.size(); ++i) {
-    if (epochs[i].number != epoch_number) continue;
-    if (body.previous_number.get() == epochs[i - 1].number && body.previous_end.get() != raw(epochs[i - 1].end)) {
-      return damaged_log(address, "it names another end of the epoch before than the superblock");
-    }
+/// A superblock names no checkpoint until creation is through, and then no user has been let in: the log holds no
+/// transaction, and has its first segment and a spare one at most. Any other has been written over.
+Status check_unfinished(LogReader& reader, const SuperblockState& state, const std::string& log_directory) {
+  bool used = reader.highest_segment().value_or(0) > raw(state.epochs.back().first) / state.segment_bytes + 1;
+  while (!used) {
+    VG_ASSIGN(const std::optional<LogRecord> record, reader.next());
+    if (!record) return {};
+    used = raw(record->view.txn()) != 0;
   }
-  return {};
+  return Error(ErrorCode::kCorruption, log_directory +
+                                           ": transactions have written this log, or it has more segments than "
+                                           "creation makes, but by the superblock the database was never finished: the "
+                                           "superblock has been written over");
 }
 
 /// What one record tells the analysis.
-void see_record(const RecordView& view, const LogRecord& record, OpenTable& open, LogAnalysis& analysis) {
+void see_record(const LogRecord& record, OpenTable& open, LogAnalysis& analysis) {
+  const RecordView& view = record.view;
   open.see(view, record.address);
   ++analysis.records;
   if (view.kind() != RecordKind::kCheckpoint) return;
@@ -119,6 +125,10 @@ void see_record(const RecordView& view, const LogRecord& record, OpenTable& open
 /// All records have been seen.
 Status finish_analysis(const OpenTable& open, const std::string& log_directory, LogAnalysis& analysis) {
   analysis.losers = open.losers();
+  if (analysis.losers.size() > RecordBuilder::kCheckpointTxnsMax) {
+    return Error(ErrorCode::kCorruption, log_directory + ": the log names " + std::to_string(analysis.losers.size()) +
+                                             " transactions that were open at once, more than there can have been");
+  }
   const std::uint64_t highest = std::max(raw(analysis.next_txn), open.highest());
   if (highest > kTxnsMax) {
     return Error(ErrorCode::kCorruption, log_directory + ": the log names transaction " + std::to_string(highest) +
@@ -163,8 +173,8 @@ Status store_new_epoch(SuperblockStore& superblocks, const LogReader& reader, bo
     next.epochs.back().end = reader.accepted_end();
   }
   if (next.epochs.size() >= kEpochsMax) {
-    return Error(ErrorCode::kTooLarge, "the superblock lists " + std::to_string(kEpochsMax) +
-                                           " log epochs that are needed, and has no room for another");
+    return Error(ErrorCode::kCorruption, "the superblock lists " + std::to_string(kEpochsMax) +
+                                             " log epochs that are needed: no number of crashes leaves so many");
   }
   analysis.old_epochs = next.epochs;
   analysis.epoch = {fresh.number, fresh.salt, fresh.first};
@@ -188,7 +198,8 @@ Result<LogAnalysis> analyse_log(FileSystem& files, const std::string& log_direct
   VG_ASSIGN(LogReader reader, LogReader::open(files, log_directory, state.database, state.segment_bytes,
                                               spans_of(state.epochs), analysis.redo_start, state.durable));
   if (fresh) {
-    // Creation did not reach its first checkpoint: nothing was promised, whatever the log says.
+    // Creation did not reach its first checkpoint: nothing was promised.
+    VG_TRY(check_unfinished(reader, state, log_directory));
     VG_TRY(store_new_epoch(superblocks, reader, true, state.durable, Lsn{0}, analysis));
     analysis.keep_from = analysis.redo_start = analysis.epoch.first;
     return analysis;
@@ -200,11 +211,10 @@ Result<LogAnalysis> analyse_log(FileSystem& files, const std::string& log_direct
   for (;;) {
     VG_ASSIGN(const std::optional<LogRecord> record, reader.next());
     if (!record) break;
-    VG_ASSIGN(const RecordView view, RecordView::parse(record->bytes));
-    if (view.kind() == RecordKind::kEpoch) VG_TRY(check_epoch(view, record->address, record->epoch, state.epochs));
-    see_record(view, *record, open, analysis);
-    changed |= record->epoch == state.epochs.back().number && view.kind() != RecordKind::kEpoch &&
-               view.kind() != RecordKind::kCheckpoint;
+    see_record(*record, open, analysis);
+    const RecordKind kind = record->view.kind();
+    changed |=
+        record->epoch == state.epochs.back().number && kind != RecordKind::kEpoch && kind != RecordKind::kCheckpoint;
   }
   VG_TRY(finish_analysis(open, log_directory, analysis));
   VG_TRY(check_against_pages(reader, written, lost_log, analysis));
@@ -251,8 +261,7 @@ Result<LogAnalysis> analyse_restored_log(FileSystem& files, const std::string& l
     if (record && record->lsn <= plan.backup_end) plan.backup_time_us = record->time;
     plan.ended = !record;
     if (plan.ended || (is_behind(plan, *record) && record->lsn > plan.backup_end)) break;
-    VG_ASSIGN(const RecordView view, RecordView::parse(record->bytes));
-    see_record(view, *record, open, analysis);
+    see_record(*record, open, analysis);
     plan.reached = record->lsn;
     plan.reached_time_us = record->time;
   }
@@ -329,23 +338,23 @@ class NamedPages {
 };
 
 /// Redoes one record on one of its pages: all of its operations on it, in order.
-Status redo_page(const RecordView& record, const LogRecord& where, Lsn log_end, PageId id, const RedoTable& redo,
-                 BufferPool& pool, std::map<PageId, GhostPage>& with_ghosts) {
+Status redo_page(const LogRecord& record, Lsn log_end, PageId id, const RedoTable& redo, BufferPool& pool,
+                 std::map<PageId, GhostPage>& with_ghosts) {
   VG_ASSIGN(BufferPool::RedoPage page, pool.exclusive_for_redo(id));
   const Lsn page_lsn{page_header(page.guard.page()).lsn.get()};
   if (page_lsn > log_end) return lost_log("page " + std::to_string(raw(id)), page_lsn, log_end);
-  const bool newer = page_lsn < where.lsn || (VG_SEEDED_BUG(kRedoAgain) && page_lsn == where.lsn);
+  const bool newer = page_lsn < record.lsn || (VG_SEEDED_BUG(kRedoAgain) && page_lsn == record.lsn);
   bool absent = page.absent;
   bool carried = false;
   const auto failed = [&](const Status& status) {
-    return status.error().with_context("redo of the log record at position " + std::to_string(raw(where.address)) +
+    return status.error().with_context("redo of the log record at position " + std::to_string(raw(record.address)) +
                                        " on page " + std::to_string(raw(id)));
   };
-  for (const RecordPage& part : record.pages()) {
+  for (const RecordPage& part : record.view.pages()) {
     if (part.page != id) continue;
     const RedoTable::Entry& entry = redo.find(static_cast<std::uint8_t>(part.op));
     if (entry.apply == nullptr) {
-      return damaged_log(where.address, "page operation " + std::to_string(raw(part.op)) + " does not exist");
+      return damaged_log(record.address, "page operation " + std::to_string(raw(part.op)) + " does not exist");
     }
     if (absent && !entry.initialises) continue;  // a later record carries the page whole, or nobody needs it
     absent = false;
@@ -361,10 +370,10 @@ Status redo_page(const RecordView& record, const LogRecord& where, Lsn log_end, 
   if (carried) {
     if (Status sound = pool.check_redone(page.guard); !sound) return failed(sound);
   }
-  pool.mark_redone(page.guard, where.address, newer ? std::optional<Lsn>(where.lsn) : std::nullopt);
+  pool.mark_redone(page.guard, record.address, newer ? std::optional<Lsn>(record.lsn) : std::nullopt);
 #ifdef VG_TEST_HOOKS
   if (ChangeObserver* observer = change_observer.load(std::memory_order_acquire); observer != nullptr && newer) {
-    observer->on_redo(id, where.lsn, page.guard.page());
+    observer->on_redo(id, record.lsn, page.guard.page());
   }
 #endif
   const HeapPageView heap_page(page.guard.page());
@@ -401,13 +410,12 @@ Status redo_log(FileSystem& files, const std::string& log_directory, const Super
     VG_ASSIGN(const std::optional<LogRecord> record, reader.next());
     if (!record) return pool.check_redone();
     ahead.before(record->address);
-    VG_ASSIGN(const RecordView view, RecordView::parse(record->bytes));
     seen.clear();
-    for (const RecordPage& part : view.pages()) {
+    for (const RecordPage& part : record->view.pages()) {
       if (std::find(seen.begin(), seen.end(), part.page) != seen.end()) continue;
       seen.push_back(part.page);
       VG_TRY(named.check(part.page, record->address));
-      VG_TRY(redo_page(view, *record, analysis.old_epochs.back().end, part.page, redo, pool, with_ghosts));
+      VG_TRY(redo_page(*record, analysis.old_epochs.back().end, part.page, redo, pool, with_ghosts));
     }
   }
 }

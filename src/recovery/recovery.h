@@ -25,8 +25,9 @@
 // a checkpoint of recovery needs of the epochs before only that in which those who were open wrote: earlier recoveries
 // that were cut off in undo are over, because where undo goes on stands in the checkpoint. However often recovery is
 // cut off, the superblock lists a few epochs: that of those who were open, that of the recovery before, the new one.
-// Except that more open transactions than a checkpoint can list (RecordBuilder::kCheckpointTxnsMax) are rolled back
-// without step 7: then each recovery that is cut off adds an epoch, and the list has room for kEpochsMax.
+// The list, of kEpochsMax, is never full. For this a checkpoint must be able to list whoever was open: so no more than
+// it can list may have changed something at once (TxnManager::admit_change()). Each is counted from before its first
+// record to behind its last, so that at no place of the log more are open, wherever a crash cuts it.
 #pragma once
 
 #include <functional>

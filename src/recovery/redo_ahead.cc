@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/in_parallel.h"
-#include "wal/record.h"
 
 namespace vaultgres {
 
@@ -61,9 +60,7 @@ void RedoAhead::collect() {
     ended_ = !record || !*record;
     if (ended_) return;
     collected_to_ = (*record)->lsn;
-    const Result<RecordView> view = RecordView::parse((*record)->bytes);
-    if (!view) continue;
-    for (const RecordPage& part : view->pages()) pages_.push_back(part.page);
+    for (const RecordPage& part : (*record)->view.pages()) pages_.push_back(part.page);
   }
 }
 

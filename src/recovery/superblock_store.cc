@@ -78,6 +78,10 @@ Result<SuperblockState> decode(const File& data, PageId id, Bytes page) {
   state.next_object = ObjectId{block.next_object.get()};
   state.segment_bytes = block.segment_bytes.get();
   const std::uint32_t count = block.epoch_count.get();
+  // What was promised stands behind a checkpoint: without one, the database would be made anew.
+  const bool is_new = raw(state.durable) == 0 && raw(state.redo_start) == 0 && raw(state.next_txn) == 1 && count == 1;
+  if (state.checkpoint == kNoLsn && !is_new)
+    return bad(data, id, "it names no checkpoint, but is not of a new database");
   if (count == 0 || count > kEpochsMax) return bad(data, id, "it lists an impossible number of log epochs");
   if (state.segment_bytes < kSegmentBytesMin || state.segment_bytes > kSegmentBytesMax ||
       state.segment_bytes % kLogBlockBytes != 0) {

@@ -181,6 +181,7 @@ std::string body_content(Tid home, Bytes row) {
 
 Result<Tid> insert_row(const Engine& engine, TxnManager& manager, Txn& txn, const Heap& heap, Bytes row) {
   Content content;
+  VG_TRY(manager.admit_change(txn));
   VG_TRY(make_content(engine, manager, txn, heap, row, content));
   for (unsigned full = 0;;) {
     VG_TRY(engine.poison.check());
@@ -344,6 +345,7 @@ Result<std::optional<RowChanged>> try_change_row(const Engine& engine, TxnManage
 /// The change, then what it means for chains. False: there is no such row.
 Result<bool> change_row(const Engine& engine, TxnManager& manager, Txn& txn, const Heap& heap, const RowChange& change,
                         std::string& before) {
+  VG_TRY(manager.admit_change(txn));
   std::optional<RowChanged> changed;
   for (unsigned full = 0; !changed;) {
     VG_TRY(engine.poison.check());
@@ -369,6 +371,7 @@ Result<bool> change_row(const Engine& engine, TxnManager& manager, Txn& txn, con
 Result<bool> update_row(const Engine& engine, TxnManager& manager, Txn& txn, const Heap& heap, Tid tid, Bytes row,
                         std::string& before) {
   RowChange change{.tid = tid};
+  VG_TRY(manager.admit_change(txn));
   if (row.size() > kInlineRowBytesMax) VG_TRY(wait_while_held(engine, txn, heap.object(), encode_tid(tid)));
   VG_TRY(make_content(engine, manager, txn, heap, row, change.content));
   return change_row(engine, manager, txn, heap, change, before);

@@ -226,6 +226,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
 
 Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& writer, const Tree& tree,
                              const Change& change) {
+  if (writer.txn != nullptr) VG_TRY(manager.admit_change(*writer.txn));
   for (unsigned full = 0;;) {
     VG_TRY(engine.poison.check());
     // The compensation's share stays reserved until the transaction ends.
@@ -278,6 +279,7 @@ Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree
   Change change{.key = key, .value = value, .mode = mode};
   OverflowRef ref{};
   if (value.size() > inline_value_max(key.size())) {
+    VG_TRY(manager.admit_change(txn));  // before the chain is built
     VG_TRY(wait_while_held(engine, txn, tree.object(), key));
     VG_ASSIGN(const BuiltChain chain, build_chain(engine, txn, tree.object(), value));
     // From here on the transaction's end decides about the chain: committed it belongs to the entry, rolled

@@ -102,6 +102,28 @@ void TxnManager::leave(const Txn& txn) noexcept {
   open_.erase(&txn);
 }
 
+/// With the mutex, so that open() never finds more than there may be: those that it has passed are still counted.
+Status TxnManager::admit_change(Txn& txn) {
+  if (txn.may_change_) return {};
+  const std::lock_guard lock(mutex_);
+  if (changing_ == kChangingTxnsMax) {
+    return Error(ErrorCode::kTooLarge, std::to_string(kChangingTxnsMax) +
+                                           " transactions have changed something and are open; no other can change "
+                                           "anything before one of them has ended");
+  }
+  ++changing_;
+  txn.may_change_ = true;
+  return {};
+}
+
+/// When it is committed or rolled back, and the record that says so stands in the log. One that could not be stays
+/// among them: in the log it is open for ever.
+void TxnManager::end_change(Txn& txn) noexcept {
+  if (!std::exchange(txn.may_change_, false)) return;
+  const std::lock_guard lock(mutex_);
+  --changing_;
+}
+
 bool TxnManager::is_open(TxnId id) const {
   const std::lock_guard lock(mutex_);
   return std::any_of(open_.begin(), open_.end(), [&](const Txn* txn) { return txn->id() == id; });
@@ -154,6 +176,7 @@ Status TxnManager::commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode) {
       engine_.versions.withdraw(written.object, as_bytes(written.key), txn->id());
     }
     leave(*txn);
+    end_change(*txn);
     txn->status()->finish();
     engine_.log.unreserve(txn->log_space_);
     return {};
@@ -163,6 +186,7 @@ Status TxnManager::commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode) {
   const Log::Appended record =
       end.commit([&](const Log::Appended& appended) { txn->status()->set_committed(appended.lsn); });
   leave(*txn);
+  end_change(*txn);
   engine_.log.unreserve(txn->log_space_);
   // Waiters go on now: whatever they do is behind this commit in the log.
   txn->status()->finish();
@@ -191,6 +215,7 @@ Status TxnManager::rollback_or_throw(std::unique_ptr<Txn> txn) {
     }
   }
   leave(*txn);
+  if (undone) end_change(*txn);
   engine_.log.unreserve(txn->log_space_);
   txn->status()->finish();
   if (undone) {

@@ -15,6 +15,7 @@
 #include "buffer/mini_txn.h"
 #include "format/log.h"
 #include "txn/engine.h"
+#include "wal/record.h"
 
 namespace vaultgres {
 
@@ -26,6 +27,14 @@ inline constexpr std::uint64_t kListedLogBytes = sizeof(CheckpointTxn) + sizeof(
 /// of the transaction.
 inline constexpr std::uint64_t kEndRecordLogBytes =
     log_bytes_for(sizeof(RecordHeader)) + kLogBlockBytes + kListedLogBytes;
+
+/// So many transactions at once may have changed something: as many as a checkpoint can list. The next recovery has to
+/// write one before it undoes what they did.
+#ifdef VG_TEST_HOOKS
+inline constexpr std::size_t kChangingTxnsMax = 1000;
+#else
+inline constexpr std::size_t kChangingTxnsMax = RecordBuilder::kCheckpointTxnsMax;
+#endif
 
 /// One transaction. Used by one thread at a time. Ends by TxnManager::commit or rollback.
 class Txn {
@@ -76,6 +85,7 @@ class Txn {
   std::atomic<std::uint64_t> first_{0};
   std::atomic<std::uint64_t> last_{0};
   std::atomic<bool> rolled_back_{false};  // its last compensation is logged
+  bool may_change_ = false;               // is among TxnManager::changing_
   std::vector<Written> written_;
   std::uint32_t retired_count_ = 0;
   std::uint64_t log_space_ = 0;
@@ -109,6 +119,9 @@ class TxnManager {
   /// Txn::written() before the call. What the call locked stays locked. An error poisons the database.
   Status rollback_to(Txn& txn, Lsn last, std::size_t written);
 
+  /// Before a change, which may be its first record: kTooLarge when kChangingTxnsMax others are open.
+  Status admit_change(Txn& txn);
+
   bool is_open(TxnId id) const;
   /// Those with records in the log that are neither committed nor rolled back. Call Log::filled() before.
   std::vector<OpenTxn> open() const;
@@ -141,12 +154,14 @@ class TxnManager {
   Status end_rollback(Txn& txn);
   Result<bool> purge(const Txn::Written& left);
   void leave(const Txn& txn) noexcept;
+  void end_change(Txn& txn) noexcept;
   void settle(Lsn commit, std::vector<Txn::Written> written);
 
   Engine& engine_;
   std::atomic<std::uint64_t> next_;
   mutable std::mutex mutex_;
   std::unordered_set<const Txn*> open_;
+  std::size_t changing_ = 0;  // may have records in the log, and no end there
   struct Left {
     Lsn commit;
     Txn::Written written;

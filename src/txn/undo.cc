@@ -27,6 +27,12 @@ void note_ghost_leaf(Txn& txn, const Tree& tree, const NodeView& leaf, Bytes key
   }
 }
 
+Error damaged_leaf(const ExclusiveGuard& leaf, const Tree& tree, const char* what) {
+  return Error(ErrorCode::kCorruption, "page " + std::to_string(raw(leaf.id())) + " of object " +
+                                           std::to_string(raw(tree.object())) +
+                                           ": a transaction that is undone has changed an entry, but " + what);
+}
+
 /// Undoes the change of an entry in its leaf. What this needs is there: an erased entry is a ghost with key and value,
 /// and the room of one that was updated is kept (txn/ghosts.h). So undo takes no page and nothing from others.
 Status undo_entry(const Engine& engine, Txn& txn, const Tree& tree, const RecordView& record) {
@@ -34,34 +40,23 @@ Status undo_entry(const Engine& engine, Txn& txn, const Tree& tree, const Record
   VG_ASSIGN(ExclusiveGuard leaf, tree.write_leaf(undo.key));
   const NodeView view(leaf.page());
   const NodeView::Position position = view.lower_bound(undo.key);
+  if (!position.exact) return damaged_leaf(leaf, tree, "it is not there");
 
   MiniTxn mini(engine.pool, engine.log, RecordKind::kCompensation, txn.id(), txn.last());
   mini.set_undo_next(record.prev());
   PayloadBuffer payload;
   if (undo.op == UndoOp::kEraseInserted) {
-    if (position.exact) {
-      if (!txn.keeps_log_space()) note_ghost_leaf(txn, tree, view, undo.key);
-      encode_node_set_ghost(payload, position.slot, true);
-      mini.add(leaf, PageOp::kNodeSetGhost, payload.bytes());
-    }
+    if (!txn.keeps_log_space()) note_ghost_leaf(txn, tree, view, undo.key);
+    encode_node_set_ghost(payload, position.slot, true);
+    mini.add(leaf, PageOp::kNodeSetGhost, payload.bytes());
   } else {
     const auto flags = std::to_integer<std::uint8_t>(undo.value[0]);
     const Bytes value = undo.value.subspan(1);
-    const bool room = position.exact ? view.has_room_to_replace(position.slot, value.size(), OldRoom::kKept)
-                                     : view.has_room(undo.key.size(), value.size());
-    if (!room) {
-      return Error(ErrorCode::kCorruption, "page " + std::to_string(raw(leaf.id())) + " of object " +
-                                               std::to_string(raw(tree.object())) +
-                                               ": a transaction that is undone has changed an entry, but there is no "
-                                               "room for what was there before");
+    if (!view.has_room_to_replace(position.slot, value.size(), OldRoom::kKept)) {
+      return damaged_leaf(leaf, tree, "there is no room for what was there before");
     }
-    if (position.exact) {
-      encode_node_replace(payload, position.slot, flags, value, OldRoom::kKept);
-      mini.add(leaf, PageOp::kNodeReplace, payload.bytes());
-    } else {
-      encode_node_insert(payload, position.slot, flags, undo.key, value);
-      mini.add(leaf, PageOp::kNodeInsert, payload.bytes());
-    }
+    encode_node_replace(payload, position.slot, flags, value, OldRoom::kKept);
+    mini.add(leaf, PageOp::kNodeReplace, payload.bytes());
   }
   mini.commit([&](const Log::Appended& appended) { txn.compensated(appended); });
   return {};
@@ -76,31 +71,38 @@ bool possible(const RecordUndo& undo) {
   return flags == 0 || (flags == kSlotOverflow && undo.value.size() - 1 == sizeof(OverflowRef));
 }
 
-Error unknown_object(const RecordView& record) {
+Error unknown_object(const RecordView& record, const char* kind) {
   return Error(ErrorCode::kCorruption, "transaction " + std::to_string(raw(record.txn())) + " changed object " +
                                            std::to_string(raw(record.undo()->object)) +
-                                           ", which the catalog does not know");
+                                           ", which the catalog does not know as a " + kind);
+}
+
+Error impossible_record(const RecordView& record) {
+  return Error(ErrorCode::kCorruption, "a log record of transaction " + std::to_string(raw(record.txn())) +
+                                           " says something impossible about how to undo it");
 }
 
 }  // namespace
 
 Result<Lsn> undo_record(const Engine& engine, Txn& txn, Bytes bytes) {
   VG_ASSIGN(const RecordView record, RecordView::parse(bytes));
+  if (record.txn() != txn.id()) {
+    return Error(ErrorCode::kCorruption, "undo of transaction " + std::to_string(raw(txn.id())) +
+                                             " leads to a log record of transaction " +
+                                             std::to_string(raw(record.txn())));
+  }
   if (record.kind() == RecordKind::kCompensation) return record.undo_next();
-  if (record.kind() != RecordKind::kUpdate || !record.undo()) return record.prev();
+  if (record.kind() != RecordKind::kUpdate || !record.undo()) return impossible_record(record);
   const RecordUndo undo = *record.undo();
   if (undo.op != UndoOp::kEraseInserted && undo.op != UndoOp::kRestoreValue) {
     const std::optional<Heap> heap = engine.find_heap(undo.object);
-    if (!heap) return unknown_object(record);
+    if (!heap) return unknown_object(record, "table");
     VG_TRY(undo_row(engine, txn, *heap, record));
     return record.prev();
   }
-  if (!possible(undo)) {
-    return Error(ErrorCode::kCorruption, "a log record of transaction " + std::to_string(raw(record.txn())) +
-                                             " says something impossible about how to undo it");
-  }
+  if (!possible(undo)) return impossible_record(record);
   const std::optional<Tree> tree = engine.find_tree(undo.object);
-  if (!tree) return unknown_object(record);
+  if (!tree) return unknown_object(record, "map or index");
   LogSpace log_space(engine.log);
   if (!txn.keeps_log_space()) {  // a loser of a crash
     VG_TRY(log_space.reserve(Tree::log_bytes_of_change(undo.key.size(), undo.value.size())));

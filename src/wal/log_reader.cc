@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "base/seeded_bug.h"
 #include "base/try.h"
-#include "wal/record.h"
 
 namespace vaultgres {
 
@@ -150,10 +149,10 @@ Result<std::optional<LogRecord>> LogReader::next_of_epoch() {
   VG_TRY(gather_record(
       address, [this](std::uint64_t position) { return checked_block(position); }, record_));
   const std::uint64_t lsn = record_lsn(address, record_.size());
-  VG_TRY(check_record(address, lsn));
+  VG_ASSIGN(const RecordView view, check_record(address, lsn));
   position_ = lsn;
   accepted_end_ = lsn;
-  return std::optional<LogRecord>({Lsn{address}, Lsn{lsn}, epoch().number, checked_time_, record_});
+  return std::optional<LogRecord>({Lsn{address}, Lsn{lsn}, epoch().number, checked_time_, record_, view});
 }
 
 Result<Bytes> LogReader::checked_block(std::uint64_t position) {
@@ -172,17 +171,17 @@ Result<Bytes> LogReader::checked_block(std::uint64_t position) {
 }
 
 /// What the record in record_ may be where it stands.
-Status LogReader::check_record(std::uint64_t address, std::uint64_t lsn) const {
+Result<RecordView> LogReader::check_record(std::uint64_t address, std::uint64_t lsn) const {
   if (is_over(epoch()) && lsn > raw(epoch().end)) {
     return damaged(address, "the record crosses the end of its epoch at " + std::to_string(raw(epoch().end)));
   }
-  auto parsed = RecordView::parse(record_);
+  Result<RecordView> parsed = RecordView::parse(record_);
   if (!parsed) return damaged(address, std::string(parsed.error().message()));
   const bool first = address == record_address(raw(epoch().first));
   if (first != (parsed->kind() == RecordKind::kEpoch)) {
     return damaged(address, first ? "the epoch's first record does not name it" : "an epoch begins inside another");
   }
-  if (!first) return {};
+  if (!first) return parsed;
   const EpochBody& body = parsed->epoch();
   if (body.number.get() != epoch().number) return damaged(address, "the epoch's first record names another epoch");
   if (start_ < raw(epoch().first)) {  // the epoch before was read, too
@@ -192,7 +191,7 @@ Status LogReader::check_record(std::uint64_t address, std::uint64_t lsn) const {
       return damaged(address, "the epoch's first record names another predecessor than the superblock");
     }
   }
-  return {};
+  return parsed;
 }
 
 // --- the tail ---

@@ -1,7 +1,7 @@
 // Reads the log along its chain of epochs, for recovery: in order, up to the tail, or single records.
 //
 // README.md, "Epochs, tail and damage", states the rules. Nothing on disk is trusted; every record that
-// is returned can be parsed (RecordView) without a failure.
+// is returned could be parsed.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +13,7 @@
 #include "format/page.h"
 #include "io/file.h"
 #include "wal/block.h"
+#include "wal/record.h"
 #include "wal/segment_reader.h"
 
 namespace vaultgres {
@@ -31,6 +32,7 @@ struct LogRecord {
   std::uint64_t epoch = 0;
   std::uint64_t time = 0;  ///< of the flush that wrote its end; microseconds since 1970
   Bytes bytes;             ///< the whole record; valid until the next call of next() or read_at()
+  RecordView view;         ///< the same, parsed
 };
 
 /// One thread at a time.
@@ -81,7 +83,7 @@ class LogReader {
   /// At the block that is not valid: the tail (nothing), or damage.
   Status judge_hole();
   Status look_ahead();
-  Status check_record(std::uint64_t address, std::uint64_t lsn) const;
+  Result<RecordView> check_record(std::uint64_t address, std::uint64_t lsn) const;
   Error damaged(std::uint64_t position, const std::string& why) const;
 
   FileSystem* files_;

@@ -5,6 +5,7 @@
 // sealed again.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "db/damage_support.h"
@@ -96,6 +97,11 @@ TEST_F(HostileSuperblockTest, WithAnImpossibleEpoch) {
       "a log epoch that is over has no end");
 }
 
+std::string first_segment(SimFileSystem& disk) {
+  std::vector<std::string> names = *disk.list("/db/log");
+  return *std::min_element(names.begin(), names.end());
+}
+
 /// Makes two of the one: an older one that ends at `end`, in segments, and the current one that begins at segment 4.
 void make_two_epochs(Superblock& block, std::uint64_t end, std::uint64_t older_number) {
   block.epochs[0] = block.epochs[block.epoch_count.get() - 1];
@@ -114,6 +120,37 @@ TEST_F(HostileSuperblockTest, WithEpochsOutOfOrder) {
   }
   expect_refused([](Superblock& block) { make_two_epochs(block, 5, 6); }, "its log epochs are out of order");
   expect_refused([](Superblock& block) { make_two_epochs(block, 0, 6); }, "a log epoch that is over has no end");
+}
+
+// Whatever crashes leave, a few are needed at once (recovery/recovery.h): the list is never full. One that is has no
+// room for the epoch of this opening.
+TEST_F(HostileSuperblockTest, WithMoreEpochsThanCrashesLeave) {
+  for (std::size_t i = 0; i < kEpochsMax; ++i) ASSERT_OK(open_on(disk_));  // a segment and an epoch each
+  const auto list = [](std::size_t count) {
+    return [count](Superblock& block) {
+      ASSERT_EQ(block.epoch_count.get(), 1u);
+      const EpochEntry current = block.epochs[0];
+      ASSERT_GE(current.first.get(), count * block.segment_bytes.get());
+      for (std::size_t i = 0; i + 1 < count; ++i) {
+        block.epochs[i].number.set(i + 1);
+        block.epochs[i].salt.set(i);
+        block.epochs[i].first.set(i * block.segment_bytes.get());
+        block.epochs[i].end.set(i * block.segment_bytes.get() + 100);
+      }
+      block.epochs[count - 1] = current;
+      block.epoch_count.set(static_cast<std::uint32_t>(count));
+    };
+  };
+  expect_refused(list(kEpochsMax), "lists 16 log epochs that are needed: no number of crashes leaves so many");
+  // With one fewer it opens, and those that nobody needs are gone.
+  for (const std::size_t page : {0u, 1u}) change(disk_, page, list(kEpochsMax - 1));
+  {
+    Result<Database> db = open_on(disk_);
+    ASSERT_OK(db);
+    EXPECT_EQ(**db->open_map("m")->get("key"), "value");
+  }
+  const std::vector<std::byte> bytes = file_bytes(disk_, kDataPath);
+  EXPECT_EQ(reinterpret_cast<const Superblock*>(bytes.data() + newer() * kPageBytes)->epoch_count.get(), 1u);
 }
 
 TEST_F(HostileSuperblockTest, OfTwoDatabases) {
@@ -135,6 +172,54 @@ TEST_F(HostileSuperblockTest, WithMoreTransactionsThanThereCanHaveBeen) {
 TEST_F(HostileSuperblockTest, WhoseCheckpointIsNone) {
   expect_refused([](Superblock& block) { block.checkpoint.set(block.checkpoint.get() + 8); },
                  "the checkpoint that the superblock names");
+}
+
+TEST_F(HostileSuperblockTest, ThatSaysAnotherThingThanItsCheckpoint) {
+  const std::string why = "this checkpoint says something else than the superblock that names it";
+  expect_refused([](Superblock& block) { block.redo_start.set(block.redo_start.get() + kLogBlockBytes); }, why);
+  expect_refused([](Superblock& block) { block.next_object.set(block.next_object.get() - 1); }, why);
+}
+
+/// As creation writes it before it is through.
+void make_unfinished(Superblock& block) {
+  block.header.lsn.set(0);
+  block.checkpoint.set(0);
+  block.redo_start.set(0);
+  block.next_txn.set(1);
+  block.epochs[0] = block.epochs[block.epoch_count.get() - 1];
+  block.epoch_count.set(1);
+}
+
+// A database that was never finished is made anew.
+TEST_F(HostileSuperblockTest, OfADatabaseThatWasNeverFinished) {
+  using Field = std::function<void(Superblock&, const Superblock&)>;
+  const std::vector<Field> one_more = {
+      [](Superblock& block, const Superblock& was) { block.header.lsn.set(was.header.lsn.get()); },
+      [](Superblock& block, const Superblock& was) { block.redo_start.set(was.redo_start.get()); },
+      [](Superblock& block, const Superblock&) { block.next_txn.set(2); },
+      [](Superblock& block, const Superblock&) { make_two_epochs(block, 3, 6); }};
+  for (const Field& more : one_more) {
+    expect_refused(
+        [&](Superblock& block) {
+          const Superblock was = block;
+          make_unfinished(block);
+          more(block, was);
+        },
+        "it names no checkpoint, but is not of a new database");
+  }
+  const std::string why = "by the superblock the database was never finished";
+  expect_refused(make_unfinished, why);
+
+  // The beginning of the log is no longer there.
+  Database db = *open_on(disk_);
+  Map map = *db.open_map("m");
+  const std::string first = first_segment(disk_);
+  for (int i = 0; first_segment(disk_) == first; ++i) {
+    ASSERT_TRUE(map.put("key " + std::to_string(i % 100), std::string(kPageBytes / 8, 'v')));
+    ASSERT_TRUE(db.checkpoint());
+  }
+  ASSERT_TRUE(db.close());
+  expect_refused(make_unfinished, why);
 }
 
 // The other copy may be from before the first checkpoint: the database is not made anew for that.

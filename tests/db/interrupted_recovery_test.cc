@@ -171,6 +171,39 @@ class InterruptedRecoveryTest : public ::testing::Test {
     expect_all_there(*killed_);
   }
 
+  /// Instead of one open transaction, as many as there can be; and one more is not let in.
+  void open_many_transactions() {
+    const auto disk = killed_->killed();
+    Database db = *open_on(*disk, options(kWriterCacheBytes));
+    Map map = *db.open_map("m");
+    std::vector<Transaction> open;
+    for (std::size_t i = 0; i < kChangingTxnsMax; ++i) {
+      open.push_back(*db.begin());
+      ASSERT_OK(map.put(open.back(), "key " + std::to_string(3 * i), "not committed"));
+    }
+    open.push_back(*db.begin());
+    EXPECT_ERROR(kTooLarge, map.put(open.back(), "key 1", "not committed"));
+    ASSERT_OK(db.checkpoint());
+    ASSERT_OK(map.put("the last", "one"));
+    expected_["the last"] = "one";
+    killed_ = disk->killed();
+  }
+
+  /// Another open transaction, whose undo takes many segments.
+  void open_large_transaction() {
+    const auto disk = killed_->killed();
+    Database db = *open_on(*disk, options(4 * kWriterCacheBytes));
+    Map map = *db.open_map("m");
+    ASSERT_OK(db.checkpoint());
+    Transaction open = *db.begin();
+    for (int i = 0; i < 3 * kRows; ++i) {
+      ASSERT_OK(map.put(open, "key " + std::to_string(i % kRows), std::string(300, static_cast<char>('A' + i % 3))));
+    }
+    ASSERT_OK(map.put("the last", "one"));
+    expected_["the last"] = "one";
+    killed_ = disk->killed();
+  }
+
   void expect_all_there(SimFileSystem& disk) {
     Result<Database> db = open_on(disk, options());
     ASSERT_OK(db);
@@ -197,6 +230,37 @@ TEST_F(InterruptedRecoveryTest, InACheckpoint) {
 
 TEST_F(InterruptedRecoveryTest, InUndo) {
   interrupt_again_and_again(Step::kUndo);
+}
+
+TEST_F(InterruptedRecoveryTest, InUndoOfAsManyTransactionsAsThereCanBe) {
+  ASSERT_NO_FATAL_FAILURE(open_many_transactions());
+  interrupt_again_and_again(Step::kUndo);
+}
+
+// The dead process had log files for its undo, whose room somebody else has taken; each time there is a bit more.
+TEST_F(InterruptedRecoveryTest, InUndoByADiskThatIsFull) {
+  ASSERT_NO_FATAL_FAILURE(open_large_transaction());
+  const std::uint64_t used = killed_->used_bytes();
+  bool in_undo = false;
+  bool through = false;
+  for (int i = 0; i < 20 && !through; ++i) {
+    killed_->limit_space(used - static_cast<std::uint64_t>(20 - i) * kSegmentBytes);
+    {
+      const Result<Database> opened = open_on(*killed_, options());
+      through = opened.has_value();
+      if (!through) {
+        EXPECT_EQ(opened.error().code(), ErrorCode::kNoSpace) << opened.error().message();
+        ++cases_;
+      }
+    }
+    killed_ = killed_->killed();
+    const SuperblockState state = SuperblockStore::load(**killed_->open(kDataPath, OpenMode::kReadOnly))->current();
+    EXPECT_LE(state.epochs.size(), 3u);
+    in_undo |= !through && state.checkpoint > state.epochs.back().first;
+  }
+  EXPECT_TRUE(in_undo) << "no open came so far and no further";
+  killed_->limit_space(std::nullopt);
+  expect_all_there(*killed_);
 }
 
 TEST_F(InterruptedRecoveryTest, AnywhereAndThenThePowerGoes) {

@@ -1,9 +1,11 @@
-// Goal: a recovery that reads ahead, many batches of pages, and meets a read that fails, of a page or of the log, says
-// so or does without; the next one finds everything acknowledged.
+// Goal: a recovery that reads ahead, many batches of pages, and meets a read that fails, of a page or of the log, or
+// has no memory for it, says so or does without; the next one finds everything acknowledged.
 #include <gtest/gtest.h>
 
 #include <cerrno>
 
+#include "db/allocation_support.h"
+#include "support/cases.h"
 #include "support/database.h"
 #include "support/scale.h"
 #include "support/sim_file_system.h"
@@ -69,10 +71,42 @@ class RedoAheadTest : public ::testing::Test {
     }
   }
 
+  /// An open in whose threads, not in its own, an allocation fails: in those that read ahead, above all. Whether it
+  /// did.
+  bool open_without_memory_beside(std::uint64_t at, bool sticky) {
+    const auto disk = killed_->killed();
+    const AllocationsFail spared(false);
+    bool hit = false;
+    {
+      const auto files = spare_allocations_of(*disk);
+      AllocationFault fault(at, sticky);
+      Result<Database> db = open_on(*files);
+      fault.stop();
+      hit = fault.hit();
+      const Status usable = db ? db->checkpoint() : Status(db.error());
+      if (usable) {
+        expect_all_there(*db);
+        return hit;
+      }
+      // The log or the cleaner had no memory either.
+      const ErrorCode code = usable.error().code();
+      EXPECT_TRUE(code == ErrorCode::kOutOfMemory || code == ErrorCode::kPoisoned) << error_code_name(code);
+      ++failed_;
+    }
+    Result<Database> again = open_on(*disk);
+    if (again) {
+      expect_all_there(*again);
+    } else {
+      ADD_FAILURE() << again.error().message();
+    }
+    return hit;
+  }
+
   static constexpr int kKeys = 3000;
   TestRandom random_;
   Content expected_;
   std::unique_ptr<SimFileSystem> killed_;
+  unsigned failed_ = 0;  // opens
 };
 
 TEST_F(RedoAheadTest, AReadOfAPageFailsOnce) {
@@ -89,6 +123,17 @@ TEST_F(RedoAheadTest, AReadOfTheLogFailsOnce) {
 
 TEST_F(RedoAheadTest, ReadsOfTheLogFailForGood) {
   fail_a_read_of("/log/", true);
+}
+
+TEST_F(RedoAheadTest, AnAllocationInItsThreadsFails) {
+  ASSERT_TRUE(open_without_memory_beside(1, true));
+  std::uint64_t last = 1;  // about as many as there are each time
+  while (open_without_memory_beside(2 * last, false)) last *= 2;
+  CaseCount cases("R6");
+  for (std::uint64_t round = 0; round < scaled(30) && !HasFailure(); ++round) {
+    if (open_without_memory_beside(random_.between(1, last), round % 2 == 1)) ++cases;
+  }
+  std::printf("%llu allocations, %u opens failed\n", static_cast<unsigned long long>(last), failed_);
 }
 
 }  // namespace
