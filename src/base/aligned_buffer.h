@@ -1,6 +1,7 @@
 // Memory for direct I/O: aligned to kIoBufferAlignment, zero-filled, freed with the object.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -12,6 +13,11 @@
 namespace vaultgres {
 
 inline constexpr std::size_t kIoBufferAlignment = 4096;
+
+#ifdef VG_TEST_HOOKS
+/// There is no memory for another.
+inline std::atomic<bool> no_buffers_in_tests{false};
+#endif
 
 class AlignedBuffer {
  public:
