@@ -120,7 +120,8 @@ class BufferPool {
   bool will_be_written(const ExclusiveGuard& guard) const noexcept;
 
   // --- New pages.
-  /// Takes `count` free frames, all or none, waiting for the cleaner if need be. [no latch held]
+  /// Takes `count` free frames, all or none, waiting for the cleaner if need be. kOutOfMemory when
+  /// that has had no memory for a second; so may every call that loads a page. [no latch held]
   Result<FrameTicket> reserve_frames(unsigned count);
   /// The page `id`, just allocated, zeroed and exclusively latched, in a frame of the ticket. Its first
   /// MiniTxn operation must be one that initialises.
