@@ -299,19 +299,18 @@ Result<Lsn> BufferPool::durable_when_written(File& doublewrite, const DatabaseId
 }
 
 Status BufferPool::Impl::restore_torn_pages(Lsn redo_start, Lsn log_end) {
-  VG_ASSIGN(std::size_t bytes, doublewrite_.read_up_to(0, area_.span().first(kDoublewriteHeaderBytes)));
+  VG_ASSIGN(const std::size_t bytes, doublewrite_.read_up_to(0, area_.span().first(kDoublewriteHeaderBytes)));
   const DoublewriteHeader* const header = doublewrite_header(page_checksum_seed(database_), area_.span().first(bytes));
   if (header == nullptr) return {};  // the area itself is torn: nothing was written in place after it
   const std::size_t copied_bytes = (header->count.get() * kPageBytes + kIoAlignment - 1) / kIoAlignment * kIoAlignment;
-  VG_ASSIGN(const std::size_t copies_read, doublewrite_.read_up_to(bytes, area_.span().subspan(bytes, copied_bytes)));
-  bytes += copies_read;
+  // The area is new: copies that the file lacks are zeros, with an LSN below any redo start.
+  VG_TRY(doublewrite_.read_up_to(kDoublewriteHeaderBytes, area_.span().subspan(kDoublewriteHeaderBytes, copied_bytes)));
   VG_ASSIGN(AlignedBuffer in_place, AlignedBuffer::make(kPageBytes));
   VG_ASSIGN(std::uint64_t size, data_.size());
   bool restored = false;
   for (std::uint32_t i = 0; i < header->count.get(); ++i) {
     const PageId id{header->pages[i].get()};
     const std::size_t offset = kDoublewriteHeaderBytes + i * kPageBytes;
-    if (offset + kPageBytes > bytes) break;
     const MutableBytes copy = area_.span().subspan(offset, kPageBytes);
     const PageHeader& copied = page_header(Bytes(copy));
     if (copied.checksum.get() != page_checksum(database_, id, copy)) continue;

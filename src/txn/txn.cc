@@ -102,6 +102,14 @@ void TxnManager::leave(const Txn& txn) noexcept {
   open_.erase(&txn);
 }
 
+/// When it is committed or rolled back, and the record that says so stands in the log. One that only leaves may still
+/// be among those that have changed something: in the log it is open for ever.
+void TxnManager::finish(Txn& txn) noexcept {
+  const std::lock_guard lock(mutex_);
+  open_.erase(&txn);
+  if (std::exchange(txn.may_change_, false)) --changing_;
+}
+
 /// With the mutex, so that open() never finds more than there may be: those that it has passed are still counted.
 Status TxnManager::admit_change(Txn& txn) {
   if (txn.may_change_) return {};
@@ -114,14 +122,6 @@ Status TxnManager::admit_change(Txn& txn) {
   ++changing_;
   txn.may_change_ = true;
   return {};
-}
-
-/// When it is committed or rolled back, and the record that says so stands in the log. One that could not be stays
-/// among them: in the log it is open for ever.
-void TxnManager::end_change(Txn& txn) noexcept {
-  if (!std::exchange(txn.may_change_, false)) return;
-  const std::lock_guard lock(mutex_);
-  --changing_;
 }
 
 bool TxnManager::is_open(TxnId id) const {
@@ -175,8 +175,7 @@ Status TxnManager::commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode) {
     for (const Txn::Written& written : txn->written()) {
       engine_.versions.withdraw(written.object, as_bytes(written.key), txn->id());
     }
-    leave(*txn);
-    end_change(*txn);
+    finish(*txn);
     txn->status()->finish();
     engine_.log.unreserve(txn->log_space_);
     return {};
@@ -185,8 +184,7 @@ Status TxnManager::commit_or_throw(std::unique_ptr<Txn> txn, CommitMode mode) {
   MiniTxn end(engine_.pool, engine_.log, RecordKind::kCommit, txn->id(), txn->last());
   const Log::Appended record =
       end.commit([&](const Log::Appended& appended) { txn->status()->set_committed(appended.lsn); });
-  leave(*txn);
-  end_change(*txn);
+  finish(*txn);
   engine_.log.unreserve(txn->log_space_);
   // Waiters go on now: whatever they do is behind this commit in the log.
   txn->status()->finish();
@@ -213,9 +211,10 @@ Status TxnManager::rollback_or_throw(std::unique_ptr<Txn> txn) {
     for (const Txn::Written& written : txn->written()) {
       engine_.versions.withdraw(written.object, as_bytes(written.key), txn->id());
     }
+    finish(*txn);
+  } else {
+    leave(*txn);
   }
-  leave(*txn);
-  if (undone) end_change(*txn);
   engine_.log.unreserve(txn->log_space_);
   txn->status()->finish();
   if (undone) {

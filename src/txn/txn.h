@@ -154,7 +154,7 @@ class TxnManager {
   Status end_rollback(Txn& txn);
   Result<bool> purge(const Txn::Written& left);
   void leave(const Txn& txn) noexcept;
-  void end_change(Txn& txn) noexcept;
+  void finish(Txn& txn) noexcept;
   void settle(Lsn commit, std::vector<Txn::Written> written);
 
   Engine& engine_;

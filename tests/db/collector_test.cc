@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "db/core.h"
+#include "support/scale.h"
 #include "support/sim_file_system.h"
 #include "support/table_fixture.h"
 #include "txn/heap_ghosts.h"
@@ -169,7 +170,7 @@ TEST_F(CollectorTest, WhatFailsOnceKeepsNothingElse) {
     for (int i = 0; i < count; ++i) EXPECT_TRUE(map.add(std::to_string(100'000 + i), std::string(bytes, 'v')));
     return *map.finish();
   };
-  for (std::uint64_t at = 1; at <= 6; ++at) {
+  for (std::uint64_t at = 1; at <= 6; at += test_scale() < 1 ? 3 : 1) {
     SimFileSystem disk;
     open(disk);
     Map map = load("m", kKeys, kPageBytes / 32);
