@@ -108,7 +108,7 @@ Result<OptimisticGuard> BufferPool::optimistic_slow(PageId id, Hint hint) {
     guard.id_ = id;
     const std::byte* frame = impl_->frames_->bytes(static_cast<std::uint32_t>(place >> Translation::kPlaceShift));
 #ifdef VG_WORD_ATOMIC_PAGES
-    guard.copy_ = std::make_unique<std::byte[]>(kPageBytes);
+    guard.copy_ = std::make_unique_for_overwrite<std::byte[]>(kPageBytes);
     load_page_bytes(frame, guard.copy_.get());
     guard.bytes_ = guard.copy_.get();
 #else
@@ -170,7 +170,7 @@ ExclusiveGuard BufferPool::exclusive_guard(PageId id, std::uint64_t place) noexc
   guard.id_ = id;
 #ifdef VG_WORD_ATOMIC_PAGES
   guard.frame_bytes_ = guard.bytes_;
-  guard.copy_ = std::make_unique<std::byte[]>(kPageBytes);
+  guard.copy_ = std::make_unique_for_overwrite<std::byte[]>(kPageBytes);
   load_page_bytes(guard.frame_bytes_, guard.copy_.get());
   guard.bytes_ = guard.copy_.get();
 #endif

@@ -19,9 +19,9 @@ class RedoAheadTest : public ::testing::Test {
     SimFileSystem disk;
     Database db = *open_on(disk);
     Map map = *db.create_map("m");
-    for (int i = 0; i < kKeys; ++i) put(map, i, 'a');
+    for (int i = 0; i < keys_; ++i) put(map, i, 'a');
     ASSERT_OK(db.checkpoint());
-    for (int i = 0; i < kKeys; ++i) put(map, static_cast<int>(random_.uniform(kKeys)), 'b');
+    for (int i = 0; i < keys_; ++i) put(map, static_cast<int>(random_.uniform(static_cast<std::uint64_t>(keys_))), 'b');
     ASSERT_OK(db.sync());
     killed_ = disk.killed();
   }
@@ -102,7 +102,8 @@ class RedoAheadTest : public ::testing::Test {
     return hit;
   }
 
-  static constexpr int kKeys = 3000;
+  /// On a page for each few of them: some batches of pages to be read.
+  const int keys_ = test_scale() < 1 ? 1500 : 3000;
   TestRandom random_;
   Content expected_;
   std::unique_ptr<SimFileSystem> killed_;
