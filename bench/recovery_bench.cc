@@ -23,6 +23,7 @@
 #include <thread>
 #include <vector>
 
+#include "bench_support.h"
 #include "db/file_names.h"
 #include "io/file.h"
 #include "recovery/superblock_store.h"
@@ -32,7 +33,9 @@
 namespace {
 
 using namespace vaultgres;  // NOLINT: it measures this engine alone
-using Clock = std::chrono::steady_clock;
+using bench::Clock;
+using bench::die;
+using bench::must;
 
 constexpr std::size_t kValueBytes = 100;
 
@@ -51,19 +54,6 @@ constexpr Load kLoads[] = {
     {"relaxed", Durability::kRelaxed, 2, false, 2000, 8000, 1},
     {"durable, in the cache", Durability::kDurable, 8, true, 20'000, 40'000, 2},
 };
-
-[[noreturn]] void die(const std::string& what) {
-  std::fprintf(stderr, "bench_recovery: %s\n", what.c_str());
-  std::exit(1);
-}
-template <class T>
-T must(Result<T> result) {
-  if (!result) die(std::string(result.error().message()));
-  return *std::move(result);
-}
-void must(const Status& status) {
-  if (!status) die(std::string(status.error().message()));
-}
 
 std::string_view text_of(const std::uint64_t& key) {
   return {reinterpret_cast<const char*>(&key), sizeof key};
@@ -170,7 +160,7 @@ void run(std::size_t load, const std::string& directory, std::uint64_t all_keys,
     megabytes.push_back(static_cast<double>(log_to_replay(directory)) / 1e6);
     const Clock::time_point begin = Clock::now();
     Database db = open_database(directory, kind);
-    seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+    seconds.push_back(bench::seconds_since(begin));
     must(db.close());
     std::fprintf(stderr, "%s, killed after %.1f s: %.0f MB of log, open again in %.2f s\n", kind.name,
                  static_cast<double>(life.count()) / 1e3, megabytes.back(), seconds.back());
