@@ -10,10 +10,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "vaultgres/result.h"
 
@@ -79,10 +82,37 @@ class Map {
   Result<bool> contains(const Transaction& txn, std::string_view key) const;
   Result<bool> erase(Transaction& txn, std::string_view key);
 
+  /// Many keys in one call: `values` gets as many as there are keys, in their order, none where there is none. Memory
+  /// of strings that it has is used again: keys must not lie in `values`. Keys may come in any order and more than
+  /// once. The lookups wait for memory together, sixteen at a time, and for pages that are not in the cache, up to
+  /// eight at a time. All values belong to one state of the map, as of some moment during the call; in a relaxed
+  /// database only as to transactions: a put or erase without one, while the call runs, may be seen whatever else is.
+  /// While it runs, older versions of what others change are kept for it. Errors are those of get(), or kConflict where
+  /// versions that it needs had to make room, and then `values` means nothing; a key that is too long is found before
+  /// any is looked up.
+  Status multi_get(std::span<const std::string_view> keys, std::vector<std::optional<std::string>>& values) const;
+  Status multi_get(const Transaction& txn, std::span<const std::string_view> keys,
+                   std::vector<std::optional<std::string>>& values) const;
+
   /// A cursor over a range, standing before its first entry. The one with a Transaction also sees what the
   /// transaction has changed, and must not outlive it. Without memory for the cursor its first step says so.
   Cursor cursor(KeyRange range = {}) const;
   Cursor cursor(const Transaction& txn, KeyRange range = {}) const;
+
+  /// Cuts a range into up to `pieces` (1 to kMaxPieces) that hold about as many pages each, in order: what one of them
+  /// leaves out the next one begins with. Fewer where the range has fewer leaves. It reads inner nodes only. For who
+  /// has threads of his own: each takes a cursor over a piece.
+  Result<std::vector<KeyRange>> partition(KeyRange range, unsigned pieces) const;
+  static constexpr unsigned kMaxPieces = 256;
+
+  /// Scans a range in up to `threads` (1 to kMaxScanThreads) threads, each with a cursor over a piece of it as
+  /// partition() makes them: `visit(piece, key, value)` for each entry, ascending within a piece, perhaps at the same
+  /// time in pieces that differ; all keys of a piece are below those of the next one. False ends the scan, in all
+  /// pieces. The views live until `visit` returns; it must not throw. As to what others change meanwhile: see Cursor.
+  /// The first error ends it, too.
+  using VisitEntry = std::function<bool(unsigned piece, std::string_view key, std::string_view value)>;
+  Status parallel_scan(KeyRange range, unsigned threads, const VisitEntry& visit) const;
+  static constexpr unsigned kMaxScanThreads = 16;
 
   /// Number of visible entries, by a scan.
   Result<std::uint64_t> count(KeyRange range = {}) const;

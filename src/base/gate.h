@@ -9,6 +9,8 @@
 #include <mutex>
 #include <thread>
 
+#include "base/held_latches.h"
+
 namespace vaultgres {
 
 /// Counts who is inside, on many cache lines.
@@ -66,6 +68,7 @@ class SharedGate {
 
   /// Empty when the gate is closed for good.
   Pass enter() {
+    assert_may_wait("a gate");
     for (;;) {
       PassCounter::Slot& slot = counter_.slot();
       slot.fetch_add(1, std::memory_order_seq_cst);
@@ -80,6 +83,7 @@ class SharedGate {
 
   /// The same, but empty also when somebody holds the gate for longer than `timeout`.
   Pass enter_for(std::chrono::milliseconds timeout) {
+    assert_may_wait("a gate");
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     for (;;) {
       PassCounter::Slot& slot = counter_.slot();
@@ -119,6 +123,7 @@ class SharedGate {
     SharedGate* gate_ = nullptr;
   };
   Hold hold() {
+    assert_may_wait("those inside a gate");
     holder_.lock();
     if (state_.load(std::memory_order_seq_cst) == State::kClosed) {
       holder_.unlock();
@@ -131,6 +136,7 @@ class SharedGate {
 
   /// For good; returns when nobody is inside.
   void close() {
+    assert_may_wait("those inside a gate");
     const std::lock_guard lock(holder_);
     state_.store(State::kClosed, std::memory_order_seq_cst);
     state_.notify_all();

@@ -15,27 +15,35 @@
 namespace vaultgres {
 
 // clang-format off
-#define VG_SEEDED_BUGS(bug)                                                                 \
-  bug(kSkipLogSync)           /* syncs of log segments do nothing */                        \
-  bug(kSkipDirectorySync)     /* syncs of directories do nothing */                         \
-  bug(kAcknowledgeBeforeSync) /* a transaction's commit does not wait for the log's sync */ \
-  bug(kIgnoreFailedSync)      /* a failed sync of the log counts as one that succeeded */   \
-  bug(kNoDoublewrite)         /* pages are written in place without a copy */               \
-  bug(kNoFenceCheck)          /* a leaf is believed whatever its fences say */              \
-  bug(kVersionsRestart)       /* a page's version begins anew when it is evicted */         \
-  bug(kRedoAgain)             /* redo repeats the last record that a page contains */       \
-  bug(kRedoLeavesOut)         /* redo leaves out the ghost flags of entries */              \
-  bug(kChecksumUnchecked)     /* a page is believed whatever its checksum says */           \
-  bug(kChecksumUnseeded)      /* pages' checksums depend neither on database nor on id */   \
-  bug(kReservationKept)       /* page ids that were reserved in vain are not given back */  \
-  bug(kLengthWraps)           /* the length of a value on a node wraps at 512 */            \
-  bug(kCursorSkips)           /* a cursor that goes on in the next leaf skips an entry */   \
-  bug(kLogHoleIsTheEnd)       /* the log ends at its first bad block, come what may */      \
-  bug(kLogBlockUnchecked)     /* a log block is believed whatever its checksum says */      \
-  bug(kLockDropped)           /* files are not locked */                                    \
-  bug(kDumpCountUnchecked)    /* a dump's end of an object is believed whatever it counts */ \
-  bug(kVersionsUnlimited)     /* older versions take as much memory as they like */         \
-  bug(kRoomGivenUp)           /* a value that gets shorter leaves its room to others */
+#define VG_SEEDED_BUGS(bug)                                                                    \
+  bug(kSkipLogSync)             /* syncs of log segments do nothing */                         \
+  bug(kSkipDirectorySync)       /* syncs of directories do nothing */                          \
+  bug(kAcknowledgeBeforeSync)   /* a transaction's commit does not wait for the log's sync */  \
+  bug(kIgnoreFailedSync)        /* a failed sync of the log counts as one that succeeded */    \
+  bug(kNoDoublewrite)           /* pages are written in place without a copy */                \
+  bug(kNoFenceCheck)            /* a leaf is believed whatever its fences say */               \
+  bug(kVersionsRestart)         /* a page's version begins anew when it is evicted */          \
+  bug(kRedoAgain)               /* redo repeats the last record that a page contains */        \
+  bug(kRedoLeavesOut)           /* redo leaves out the ghost flags of entries */               \
+  bug(kChecksumUnchecked)       /* a page is believed whatever its checksum says */            \
+  bug(kChecksumUnseeded)        /* pages' checksums depend neither on database nor on id */    \
+  bug(kReservationKept)         /* page ids that were reserved in vain are not given back */   \
+  bug(kLengthWraps)             /* the length of a value on a node wraps at 512 */             \
+  bug(kCursorSkips)             /* a cursor that goes on in the next leaf skips an entry */    \
+  bug(kLogHoleIsTheEnd)         /* the log ends at its first bad block, come what may */       \
+  bug(kLogBlockUnchecked)       /* a log block is believed whatever its checksum says */       \
+  bug(kLockDropped)             /* files are not locked */                                     \
+  bug(kDumpCountUnchecked)      /* a dump's end of an object is believed whatever it counts */ \
+  bug(kVersionsUnlimited)       /* older versions take as much memory as they like */          \
+  bug(kRoomGivenUp)             /* a value that gets shorter leaves its room to others */      \
+  bug(kNoRecheckBeforeLoad)     /* a page is loaded although it has come meanwhile */          \
+  bug(kNoRecheckBeforeEviction) /* a page is evicted whatever it has become meanwhile */       \
+  bug(kNoValidation)            /* what was read without a latch is believed at once */        \
+  bug(kStaleChild)              /* a child is believed although its parent has changed */      \
+  bug(kParkedLinkBelieved)      /* a scan follows its old link, whatever has come of it */     \
+  bug(kNoOwnerCheck)            /* a node is believed whoever owns it */                       \
+  bug(kRootGrewUnnoticed)       /* a root is latched for the level that it had */              \
+  bug(kUnfairLatch)             /* nobody makes room for who waits for a latch exclusively */
 // clang-format on
 
 enum class SeededBug : std::uint8_t {

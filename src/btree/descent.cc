@@ -2,6 +2,7 @@
 #include <array>
 #include <string>
 
+#include "base/schedule_noise.h"
 #include "base/seeded_bug.h"
 #include "base/try.h"
 #include "btree/touch.h"
@@ -28,6 +29,7 @@ NodeView::Child child_towards(const NodeView& node, const Tree::Target& target) 
   return {slot, node.child(slot)};
 }
 
+constexpr char kItsOwnChild[] = "leads back to itself";
 constexpr char kWrongFences[] = "its fences do not cover a key that its parent leads there";
 
 /// What the fences say against what the parents said: a stale page shows here.
@@ -52,8 +54,25 @@ void touch_node(Bytes page) {
   node::touch(page.data() + kPageBytes - 1);
 }
 
-/// Pages that a latched descent had to load; they stay resident until it has arrived.
-using Pins = std::vector<LoadPin>;
+bool is_still_of(unsigned level, Bytes root) {
+  return NodeView(root).level() == level || VG_SEEDED_BUG(kRootGrewUnnoticed);
+}
+
+/// The node is what it was when its child was found, now that the child's version has been read.
+bool is_still_current(const OptimisticGuard& node) {
+  return node.validate() || VG_SEEDED_BUG(kStaleChild);
+}
+
+/// Pages that a latched descent had to load, the last few: they stay resident until it has arrived. Fewer than the
+/// frames on which each thread may count, however the tree changes meanwhile.
+class Pins {
+ public:
+  void add(LoadPin pin) { pins_[next_++ % pins_.size()] = std::move(pin); }
+
+ private:
+  std::array<LoadPin, 6> pins_;
+  std::size_t next_ = 0;
+};
 
 }  // namespace
 
@@ -65,10 +84,17 @@ Error Tree::damaged(PageId id, const char* what) const {
 
 /// Not the header's bounds: they were checked when the page was loaded, every change keeps them, and who reads
 /// optimistically bounds whatever it follows anyway.
+const char* Tree::child_problem(const NodeView& child, unsigned level) const noexcept {
+  if (!child.is_node()) return "reached as a tree node, but it is none";
+  if (child.object() != object_ && !VG_SEEDED_BUG(kNoOwnerCheck)) {
+    return "belongs to another object than the node that leads to it";
+  }
+  if (child.level() != level) return "its level is not one below that of the node that leads to it";
+  return nullptr;
+}
+
 Status Tree::check_child(const NodeView& child, unsigned level, PageId id) const {
-  if (!child.is_node()) return damaged(id, "reached as a tree node, but it is none");
-  if (child.object() != object_) return damaged(id, "belongs to another object than the node that leads to it");
-  if (child.level() != level) return damaged(id, "its level is not one below that of the node that leads to it");
+  if (const char* problem = child_problem(child, level)) return damaged(id, problem);
   return {};
 }
 
@@ -106,14 +132,18 @@ bool Tree::try_follow(Trail& trail, Bytes key, FunctionRef<void(const NodeView&)
     context_->pool.count_visits(page_visits.tree, 1);
     return true;
   }
-  if (!here.validate()) return false;  // before a page is loaded for it
+  const auto leads_on = [&here] { return here.validate() || VG_SEEDED_BUG(kParkedLinkBelieved); };
+  if (!leads_on()) return false;  // before a page is loaded for it
+  VG_NOISE(kTrailLinkRead);
   auto next = context_->pool.optimistic(trail.right_, hint);
   // The link is current as long as the leaf that holds it is unchanged; so the sibling was in the tree when its
   // version was read, and an error on it is worth reporting by the descent only.
-  if (!here.validate() || !next) return false;
+  if (!leads_on() || !next) return false;
+  VG_NOISE(kTrailSiblingRead);
   touch_node(next->page());
   const NodeView sibling(next->page());
-  if (!check_child(sibling, 0, trail.right_) || !sibling.covers(key)) return false;
+  const bool fits = check_child(sibling, 0, trail.right_) && sibling.covers(key);
+  if (!fits && !VG_SEEDED_BUG(kParkedLinkBelieved)) return false;
   visit(sibling);
   const PageId right = sibling.right();
   if (!next->validate()) return false;
@@ -135,13 +165,15 @@ Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void
       return sound ? damaged(root_, "deeper than any tree") : sound.error();
     }
   }
+  VG_NOISE(kDescentRootRead);
   for (;;) {
     const NodeView view(node.page());
     const unsigned level = view.level();
-    if (level == 0) {
+    if (level <= target.level) {
       visit(view);  // first: while it waits for the lines of an entry, the fences are looked at
       const bool fits = leaf_fits(view, target);
       const PageId right = view.right();
+      VG_NOISE(kDescentLeafVisited);
       if (!node.validate()) return Attempt::kLostRace;
       context_->pool.count_visits(page_visits.tree, root_level + 1);
       if (!fits) return damaged(node.id(), kWrongFences);
@@ -153,10 +185,12 @@ Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void
     }
     const PageId child = child_towards(view, target).id;
     if (!node.validate()) return Attempt::kLostRace;
+    VG_NOISE(kDescentChildFound);
     auto next = context_->pool.optimistic(child, level == 1 ? hint : Hint::kNormal);
+    VG_NOISE(kDescentChildRead);
     // The child was the right one when its version was read only if the parent had not changed by then; an
     // error on a page that the parent no longer leads to is no damage.
-    if (!node.validate()) return Attempt::kLostRace;
+    if (!is_still_current(node)) return Attempt::kLostRace;
     if (!next) return next.error();
     touch_node(next->page());
     if (Status sound = check_child(NodeView(next->page()), level - 1, child); !sound) {
@@ -175,15 +209,17 @@ Status Tree::read_leaf_latched(const Target& target, FunctionRef<void(const Node
     if (level >= kLevelsMax) return damaged(root_, "deeper than any tree");
     VG_TRY(check_child(NodeView(node.page()), level, root_));
     PageId missing = kNoPage;
-    while (level > 0) {
+    while (level > target.level) {
       const NodeView view(node.page());
       const PageId child = child_towards(view, target).id;
+      if (child == node.id()) return damaged(child, kItsOwnChild);  // a latch is taken once
       auto next = context_->pool.shared_if_resident(child);
       if (!next) {
         missing = child;
         break;
       }
       --level;
+      VG_NOISE(kLatchedChildTaken);
       VG_TRY(check_child(NodeView(next->page()), level, child));
       node = *std::move(next);
     }
@@ -193,11 +229,12 @@ Status Tree::read_leaf_latched(const Target& target, FunctionRef<void(const Node
       return {};
     }
     node.release();
+    VG_NOISE(kLatchedBeforeLoad);
     auto pin = context_->pool.load(missing, level == 1 ? hint : Hint::kNormal);
     // The page may have been freed since the latch was given up; if it still is where the tree leads, the
     // next round meets the error again through shared(), which reports it.
     if (pin) {
-      pins.push_back(*std::move(pin));
+      pins.add(*std::move(pin));
     } else {
       VG_ASSIGN(const Attempt outcome, try_read_leaf(target, visit, hint));
       if (outcome == Attempt::kDone) return {};
@@ -237,8 +274,10 @@ Result<Tree::Attempt> Tree::try_latch_path(Bytes key, unsigned level, Parent par
     const NodeView view(node.page());
     const auto [child_slot, child] = child_towards(view, target);
     if (!node.validate()) return Attempt::kLostRace;
+    VG_NOISE(kDescentChildFound);
     auto next = context_->pool.optimistic(child, at == 1 ? hint_ : Hint::kNormal);
-    if (!node.validate()) return Attempt::kLostRace;
+    VG_NOISE(kDescentChildRead);
+    if (!is_still_current(node)) return Attempt::kLostRace;
     if (!next) return next.error();
     touch_node(next->page());
     slot = child_slot;
@@ -250,10 +289,12 @@ Result<Tree::Attempt> Tree::try_latch_path(Bytes key, unsigned level, Parent par
     above = std::move(node);
     node = *std::move(next);
   }
+  VG_NOISE(kPathBeforeUpgrade);
   if (parent == Parent::kYes && above) {
     auto latched = context_->pool.try_upgrade(std::move(above));
     if (!latched) return Attempt::kLostRace;
     path.parent = *std::move(latched);
+    VG_NOISE(kPathParentTaken);
   } else if (above && !above.validate()) {
     return Attempt::kLostRace;
   }
@@ -288,22 +329,25 @@ Result<Tree::WritePath> Tree::latch_path_latched(Bytes key, unsigned level, Pare
     SharedGuard shared;
     if (root_level <= exclusive_from) {
       VG_ASSIGN(path.node, context_->pool.exclusive(root_, Hint::kNormal));
-      if (NodeView(path.node.page()).level() != root_level) continue;  // it grew or shrank
+      if (!is_still_of(root_level, path.node.page())) continue;  // it grew or shrank
     } else {
       VG_ASSIGN(shared, context_->pool.shared(root_, Hint::kNormal));
-      if (NodeView(shared.page()).level() != root_level) continue;
+      if (!is_still_of(root_level, shared.page())) continue;
     }
     unsigned at = root_level;
     PageId missing = kNoPage;
     while (at > level) {
       const NodeView view(shared ? shared.page() : path.node.page());
       const auto [slot, child] = child_towards(view, target);
+      const PageId own = shared ? shared.id() : path.node.id();
+      if (child == own || (path.parent && child == path.parent.id())) return damaged(own, kItsOwnChild);
       if (at - 1 <= exclusive_from) {
         auto next = context_->pool.exclusive_if_resident(child);
         if (!next) {
           missing = child;
           break;
         }
+        VG_NOISE(kLatchedChildTaken);
         VG_TRY(check_child(NodeView(next->page()), at - 1, child));
         path.parent = std::move(path.node);  // empty while the node above is only shared
         path.node = *std::move(next);
@@ -315,6 +359,7 @@ Result<Tree::WritePath> Tree::latch_path_latched(Bytes key, unsigned level, Pare
           missing = child;
           break;
         }
+        VG_NOISE(kLatchedChildTaken);
         VG_TRY(check_child(NodeView(next->page()), at - 1, child));
         shared = *std::move(next);
       }
@@ -329,9 +374,10 @@ Result<Tree::WritePath> Tree::latch_path_latched(Bytes key, unsigned level, Pare
     }
     shared.release();
     path = WritePath{};
+    VG_NOISE(kLatchedBeforeLoad);
     auto pin = context_->pool.load(missing, at == 1 ? hint_ : Hint::kNormal);
     if (pin) {
-      pins.push_back(*std::move(pin));
+      pins.add(*std::move(pin));
     } else {
       // Damage only if the tree still leads there: an optimistic attempt reports it under validation.
       VG_ASSIGN(const Attempt outcome, try_latch_path(key, level, parent, path));

@@ -97,6 +97,7 @@ class TreeEstimate {
   Status try_read_ends() {
     VG_ASSIGN(SharedGuard node, tree_.context_->pool.shared(tree_.root_, Hint::kNormal));
     unsigned level = NodeView(node.page()).level();
+    top_ = kNoPage;
     if (level >= kLevelsMax) return tree_.damaged(tree_.root_, "deeper than any tree");
     VG_TRY(tree_.check_child(NodeView(node.page()), level, tree_.root_));
     tree_.context_->pool.count_visits(page_visits.tree, 1);
@@ -108,7 +109,7 @@ class TreeEstimate {
       first = first_slot(view);
       last = last_slot(view);
       if (first < last) break;
-      VG_ASSIGN(SharedGuard child, latch_child(view, first));
+      VG_ASSIGN(SharedGuard child, latch_child(view, node.id(), first));
       if (!child) return {};
       node = std::move(child);
     }
@@ -119,13 +120,14 @@ class TreeEstimate {
       return {};
     }
     add_group(view, first + 1, last);
+    top_ = node.id();
     VG_TRY(read_end(view, first, true));
     return missing_ == kNoPage ? read_end(view, last, false) : Status();
   }
 
   /// From the child in `slot` of the node where the ways part down to the leaf at one end.
   Status read_end(const NodeView& top, unsigned slot, bool left) {
-    VG_ASSIGN(SharedGuard node, latch_child(top, slot));
+    VG_ASSIGN(SharedGuard node, latch_child(top, top_, slot));
     if (!node) return {};
     while (NodeView(node.page()).level() > 0) {
       const NodeView view(node.page());
@@ -136,7 +138,7 @@ class TreeEstimate {
       } else {
         add_group(view, 0, at);
       }
-      VG_ASSIGN(SharedGuard child, latch_child(view, at));
+      VG_ASSIGN(SharedGuard child, latch_child(view, node.id(), at));
       if (!child) return {};
       node = std::move(child);
     }
@@ -152,8 +154,10 @@ class TreeEstimate {
   }
 
   /// Empty when the page must be loaded first, without latches.
-  Result<SharedGuard> latch_child(const NodeView& parent, unsigned slot) {
+  Result<SharedGuard> latch_child(const NodeView& parent, PageId parent_id, unsigned slot) {
     const PageId id = parent.child(slot);
+    if (id == parent_id || id == top_)
+      return tree_.damaged(parent_id, "leads back to itself");  // a latch is taken once
     auto child = tree_.context_->pool.shared_if_resident(id);
     if (!child) {
       missing_ = id;
@@ -301,6 +305,7 @@ class TreeEstimate {
   Estimate total_;
   std::vector<Group> groups_;
   std::optional<Error> damage_;  ///< of a page that was led to a moment before
+  PageId top_ = kNoPage;         ///< where the ways part, latched until both ends are reached
   PageId missing_ = kNoPage;
   Hint missing_hint_ = Hint::kNormal;
   std::deque<LoadPin> pins_;

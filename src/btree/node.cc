@@ -31,21 +31,25 @@ int compare_prefix(const std::byte* page, const Layout& l, Bytes key) noexcept {
   return key.size() < prefix ? -1 : 0;
 }
 
-/// Asks for the entries of an interval, whichever of them the search will want, at the same time as for the heads: who
-/// finds its head there does not wait for memory once more. Large entries would be too many lines.
-void touch_entries(const std::byte* page, const Layout& l, node::Interval interval) noexcept {
-  constexpr unsigned kLine = 64;
+constexpr unsigned kLine = 64;
+
+/// Asks for the entries of an interval, or for their slots, whichever of them the search will want, at the same time as
+/// for the heads: who finds its head there does not wait for memory once more. Large entries would be too many lines.
+/// True: the entries themselves have been asked for.
+template <class Ask>
+bool ask_for_entries(const std::byte* page, const Layout& l, node::Interval interval, Ask ask) noexcept {
   constexpr unsigned kBytesMax = 8 * kLine;
-  if (interval.length == 0) return;
+  if (interval.length == 0) return true;
   unsigned offset = l.slots_offset() + 2 * interval.begin;
   unsigned bytes = 2 * interval.length;
   if (l.fixed) {
     offset = node::record_offset(l, interval.begin + interval.length - 1);
     bytes = interval.length * l.stride();
-    if (offset == 0 || bytes > kBytesMax) return;
+    if (offset == 0 || bytes > kBytesMax) return false;
   }
-  for (unsigned i = 0; i < bytes; i += kLine) node::touch(page + offset + i);
-  node::touch(page + offset + bytes - 1);
+  for (unsigned i = 0; i < bytes; i += kLine) ask(page + offset + i);
+  ask(page + offset + bytes - 1);
+  return l.fixed;
 }
 
 NodeView::Position search(const std::byte* page, const Layout& l, Bytes key) noexcept {
@@ -56,7 +60,7 @@ NodeView::Position search(const std::byte* page, const Layout& l, Bytes key) noe
   const std::uint32_t head = node::head_of(suffix);
   const node::HeadSearch& heads = node::head_search();
   const node::Interval interval = heads.interval(page, l.count, head);
-  touch_entries(page, l, interval);
+  ask_for_entries(page, l, interval, node::touch);
   unsigned slot = heads.within(page, interval, head);
   if (slot >= l.count || node::head_at(page, slot) != head) return {slot, false};
   int order = node::compare_rest(node::entry_of(page, l, slot), suffix);
@@ -126,6 +130,36 @@ bool NodeView::covers(Bytes key) const noexcept {
 
 NodeView::Position NodeView::lower_bound(Bytes key) const noexcept {
   return search(page_.data(), Layout::load(page_.data()), key);
+}
+
+void NodeView::prefetch_header() const noexcept {
+  node::prefetch(page_.data());
+  node::prefetch(page_.data() + kNodeHintsOffset);
+  node::prefetch(page_.data() + kPageBytes - 1);
+}
+
+bool NodeView::prefetch_search(Bytes key) const noexcept {
+  const std::byte* page = page_.data();
+  const Layout l = Layout::load(page);
+  if (compare_prefix(page, l, key) != 0) return true;
+  const std::uint32_t head = node::head_of(key.subspan(l.prefix_bytes));
+  const node::Interval interval = node::head_search().interval(page, l.count, head);
+  const std::byte* heads = page + kNodeHeadsOffset + 4 * interval.begin;
+  for (unsigned i = 0; i < 4 * interval.length; i += kLine) node::prefetch(heads + i);
+  return ask_for_entries(page, l, interval, node::prefetch);
+}
+
+void NodeView::prefetch_entry(Bytes key) const noexcept {
+  const std::byte* page = page_.data();
+  const Layout l = Layout::load(page);
+  if (compare_prefix(page, l, key) != 0) return;
+  const unsigned found = node::head_search().search(page, l.count, node::head_of(key.subspan(l.prefix_bytes)));
+  // In an internal node the child is that of the entry before, unless the keys are equal.
+  for (unsigned slot = l.level > 0 && found > 0 ? found - 1 : found; slot <= found && slot < l.count; ++slot) {
+    const unsigned offset = l.fixed ? node::record_offset(l, slot) : node::slot_word(page, l, slot) & kSlotOffsetMask;
+    node::prefetch(page + offset);
+    node::prefetch(page + std::min<std::size_t>(offset + kLine, kPageBytes - 1));
+  }
 }
 
 NodeView::Found NodeView::find(Bytes key) const noexcept {

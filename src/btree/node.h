@@ -80,6 +80,13 @@ class NodeView {
   };
   Found find(Bytes key) const noexcept;
 
+  /// What a search waits for in memory, asked for by who can do something else meanwhile: first the header with hints
+  /// and fences; when these are there, what the hints say that a search for `key` reads; where they do not say which
+  /// entry that is (false), the entry when that is there.
+  void prefetch_header() const noexcept;
+  bool prefetch_search(Bytes key) const noexcept;
+  void prefetch_entry(Bytes key) const noexcept;
+
   /// Copies the whole key of `slot` to `out` (at least kKeyBytesMax); its length. Runs of entries: node_run.h.
   std::size_t copy_key(unsigned slot, MutableBytes out) const noexcept;
   /// `visit(slot, key, value, flags)` for the slots from `first` on until it says false. The key lives until the next
@@ -170,6 +177,8 @@ struct SplitPoint {
 /// descending inserts leave full nodes behind, else the middle; among near points the shortest separator.
 /// Precondition: count() >= 2.
 SplitPoint choose_split(const NodeView& node, unsigned new_slot, std::size_t new_bytes);
+/// Where to cut so that about `part` of `whole` of the entries' bytes stand before it. Precondition: count() >= 2.
+SplitPoint choose_share(const NodeView& node, std::size_t part, std::size_t whole);
 /// The right half of a split as a new page: slots [split.slot, count), fences [separator, high).
 void build_right_half(MutableBytes out, const NodeView& node, const SplitPoint& split);
 /// The left half as a new page (for a root split, both halves are new).
@@ -179,6 +188,10 @@ void build_new_root(MutableBytes out, ObjectId object, unsigned level, PageId le
 /// Both nodes' entries in one node with fences [left.low, right.high) and right's sibling; false when they
 /// do not fit under the merged, shorter prefix. `left` and `right` are neighbours of one level.
 bool build_merged(MutableBytes out, const NodeView& left, const NodeView& right);
+/// The boundary between two such neighbours moves to `cut`, a place in the left or in the right one; false when entries
+/// do not fit in their new node.
+bool build_shifted(MutableBytes left_out, MutableBytes right_out, const NodeView& left, const NodeView& right,
+                   const SplitPoint& cut, bool cut_in_left);
 
 /// Everything about one page that can be checked without others: bounds, order, fences, heads, hints,
 /// prefix, space accounting, flags. kCorruption says what is wrong. Used at load and by `check`.

@@ -61,4 +61,18 @@ bool build_merged(MutableBytes out, const NodeView& left, const NodeView& right)
          node::append_range(out, right, 0, right.count()) == nullptr;
 }
 
+bool build_shifted(MutableBytes left_out, MutableBytes right_out, const NodeView& left, const NodeView& right,
+                   const SplitPoint& cut, bool cut_in_left) {
+  const Bytes separator = separator_of(cut);
+  const unsigned left_end = cut_in_left ? cut.slot : left.count();
+  const unsigned right_begin = cut_in_left ? 0 : cut.slot;
+  node::init(left_out, left.object(), left.level(), 0, {left.low_fence(), separator, true}, left.right());
+  node::init(right_out, left.object(), left.level(), 0, {separator, right.high_fence(), right.has_high_fence()},
+             right.right());
+  return node::append_range(left_out, left, 0, left_end) == nullptr &&
+         node::append_range(left_out, right, 0, right_begin) == nullptr &&
+         node::append_range(right_out, left, left_end, left.count()) == nullptr &&
+         node::append_range(right_out, right, right_begin, right.count()) == nullptr;
+}
+
 }  // namespace vaultgres

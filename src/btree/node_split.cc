@@ -34,7 +34,20 @@ class SplitChooser {
     return near.new_fits ? near.slot : best_of(1, last, target, Wish::kNear).slot;
   }
 
-  std::size_t separator(unsigned slot, MutableBytes out) const { return separator_at(slot, out); }
+  /// The first slot before which there are `part` of `whole` of the entries' bytes.
+  unsigned choose_share(std::size_t part, std::size_t whole) const {
+    const unsigned count = layout_.count;
+    const auto wanted = static_cast<std::uint16_t>(before_[count] * part / whole);
+    const auto* slot = std::lower_bound(before_.data(), before_.data() + count, wanted);
+    return std::clamp<unsigned>(static_cast<unsigned>(slot - before_.data()), 1, count - 1);
+  }
+
+  SplitPoint point_at(unsigned slot) const {
+    SplitPoint point;
+    point.slot = slot;
+    point.separator_bytes = separator_at(slot, point.separator);
+    return point;
+  }
 
  private:
   enum class Wish : bool { kShortSeparator, kNear };
@@ -163,12 +176,15 @@ std::size_t separator_bytes(std::size_t shared, std::size_t left_bytes, std::siz
 }
 
 SplitPoint choose_split(const NodeView& node, unsigned new_slot, std::size_t new_bytes) {
-  SplitPoint point;
   SplitChooser chooser(node, new_slot, new_bytes);
-  point.slot = chooser.choose();
-  VG_CHECK(point.slot > 0, "a node that is split has at least two entries");
-  point.separator_bytes = chooser.separator(point.slot, point.separator);
-  return point;
+  const unsigned slot = chooser.choose();
+  VG_CHECK(slot > 0, "a node that is split has at least two entries");
+  return chooser.point_at(slot);
+}
+
+SplitPoint choose_share(const NodeView& node, std::size_t part, std::size_t whole) {
+  const SplitChooser chooser(node, 0, 0);
+  return chooser.point_at(chooser.choose_share(part, whole));
 }
 
 }  // namespace vaultgres

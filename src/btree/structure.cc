@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "base/check.h"
+#include "base/held_latches.h"
+#include "base/schedule_noise.h"
 #include "base/try.h"
 #include "btree/structure_parts.h"
 #include "btree/tree.h"
@@ -55,10 +57,12 @@ Status Tree::make_room(Bytes key, std::size_t value_bytes) const {
 
 Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t value_bytes) const {
   for (;;) {
+    assert_no_frames_reserved();
     LogSpace log_space(context_->log);
     VG_TRY(log_space.reserve(kStructureLogBytes));
     VG_ASSIGN(PageReservation pages, context_->space.reserve(2, root_));
     VG_ASSIGN(FrameTicket frames, context_->pool.reserve_frames(2));
+    VG_NOISE(kSplitReserved);
     VG_ASSIGN(WritePath path, latch_path(key, level, Parent::kYes));
     const NodeView node(path.node.page());
     // Looked at again under the latch: somebody else may have made room, or the root may have grown.
@@ -77,6 +81,7 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
       path = WritePath{};
       pages.release();
       frames.release();  // nobody waits for frames with some in hand
+      VG_NOISE(kSplitParentFull);
       VG_TRY(split(key, level + 1, separator_bytes, sizeof(std::uint32_t)));
       continue;
     }
@@ -85,6 +90,7 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
       const bool latched = id == path.node.id() || (path.parent && id == path.parent.id());
       if (latched) return damaged(id, "its bitmap calls it free");  // create() would wait for it without end
     }
+    VG_NOISE(kSplitChecked);
     MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
     PayloadBuffer payload;
     PageBuffer image;
@@ -111,8 +117,10 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
       encode_node_insert(payload, path.slot + 1, 0, separator, child_value(pages[0]));
       mini.add(path.parent, PageOp::kNodeInsert, payload.bytes());
     }
+    VG_NOISE(kSplitCreated);
     if (!context_->space.add_to(mini, pages.ids().first(pages_used), {})) continue;  // reserve() loads the bitmap again
     mini.commit();
+    VG_NOISE(kSplitLogged);
     pages.committed(pages_used);
     return {};
   }
@@ -139,7 +147,8 @@ Result<bool> Tree::merge(Bytes key, unsigned level) const {
 }
 
 /// With one after the other, as long as what is left is little: there may be more that became empty when they had no
-/// neighbour with room. Each one frees a page. What is done stays done, whatever the next one meets.
+/// neighbour with room. Each one frees a page. What is done stays done, whatever the next one meets. Where neither has
+/// room, one of them gives some of its entries.
 Result<Tree::Merged> Tree::merge_with_neighbours(Bytes key, unsigned level, bool& any) const {
   Merged last_done = Merged::kNo;
   for (Neighbour side = Neighbour::kRight;;) {
@@ -152,29 +161,42 @@ Result<Tree::Merged> Tree::merge_with_neighbours(Bytes key, unsigned level, bool
       any = true;
     } else if (side == Neighbour::kRight) {
       side = Neighbour::kLeft;
-    } else {
+    } else if (last_done != Merged::kNo) {
       return last_done;
+    } else {
+      return share_with_neighbours(key, level, any);
     }
   }
 }
 
-Result<Tree::Merged> Tree::merge_with(Bytes key, unsigned level, Neighbour side) const {
-  LogSpace log_space(context_->log);
-  VG_TRY(log_space.reserve(kStructureLogBytes));
-  std::vector<LoadPin> pins;
+Result<Tree::Merged> Tree::share_with_neighbours(Bytes key, unsigned level, bool& any) const {
+  for (const Neighbour side : {Neighbour::kRight, Neighbour::kLeft}) {
+    VG_ASSIGN(const Merged shared, share_with(key, level, side));
+    any = any || shared == Merged::kDone;
+    if (shared != Merged::kNoRoom) return shared;
+  }
+  return Merged::kNo;
+}
+
+/// Latches the node and its neighbour, and their parent, if the node is to be merged and has such a neighbour; else
+/// says what is in the way.
+Result<std::optional<Tree::Merged>> Tree::latch_pair(Bytes key, unsigned level, Neighbour side, Pair& pair,
+                                                     std::vector<LoadPin>& pins) const {
+  using Outcome = std::optional<Merged>;
   for (unsigned attempt = 0; attempt < 3; ++attempt) {
+    pair = Pair{};
     VG_ASSIGN(WritePath path, latch_path(key, level, Parent::kYes));
     {
       const NodeView node(path.node.page());
-      if (node.level() != level || !path.parent || !node.is_underfull()) return Merged::kNo;
+      if (node.level() != level || !path.parent || !node.is_underfull()) return Outcome(Merged::kNo);
     }
     const NodeView parent(path.parent.page());
-    if (parent.count() < 2) return Merged::kOnlyChild;
+    if (parent.count() < 2) return Outcome(Merged::kOnlyChild);
     if (!fences_match(parent, path.slot, NodeView(path.node.page()))) {
       return damaged(path.node.id(), kNotAsItsParentSays);
     }
     const unsigned right_slot = side == Neighbour::kRight ? path.slot + 1 : path.slot;
-    if (right_slot == 0 || right_slot == parent.count()) return Merged::kNoRoom;
+    if (right_slot == 0 || right_slot == parent.count()) return Outcome(Merged::kNoRoom);
     const PageId left_id = parent.child(right_slot - 1);
     const PageId right_id = parent.child(right_slot);
     if (left_id == right_id || left_id == path.parent.id() || right_id == path.parent.id()) {
@@ -183,7 +205,10 @@ Result<Tree::Merged> Tree::merge_with(Bytes key, unsigned level, Neighbour side)
     // Pages are latched left before right. The parent's exclusive latch keeps others from changing which
     // children these are while the node's own latch is given up.
     path.node.release();
+    VG_NOISE(kMergeNodeGivenUp);
     auto left = context_->pool.exclusive_if_resident(left_id);
+    VG_NOISE(kMergeLeftTaken);
+    if (left) VG_TRY(check_child(NodeView(left->page()), level, left_id));  // before another one is waited for
     auto right = left ? context_->pool.exclusive_if_resident(right_id) : std::nullopt;
     if (!right) {
       const PageId missing = left ? right_id : left_id;
@@ -193,45 +218,99 @@ Result<Tree::Merged> Tree::merge_with(Bytes key, unsigned level, Neighbour side)
       pins.push_back(std::move(pin));
       continue;
     }
+    VG_NOISE(kMergeBothTaken);
     const NodeView left_view(left->page());
     const NodeView right_view(right->page());
-    VG_TRY(check_child(left_view, level, left_id));
     VG_TRY(check_child(right_view, level, right_id));
     if (!fences_match(parent, right_slot - 1, left_view) || !fences_match(parent, right_slot, right_view)) {
       return damaged(left_id, kNotAsItsParentSays);
     }
     if (left_view.right() != right_id) return damaged(left_id, "its right sibling is not its parent's next child");
+    pair = {std::move(path.parent), *std::move(left), *std::move(right), right_slot};
+    return Outcome();
+  }
+  return Outcome(Merged::kNo);  // busy: a later delete tries again
+}
+
+Result<Tree::Merged> Tree::merge_with(Bytes key, unsigned level, Neighbour side) const {
+  LogSpace log_space(context_->log);
+  VG_TRY(log_space.reserve(kStructureLogBytes));
+  std::vector<LoadPin> pins;
+  for (unsigned attempt = 0; attempt < 3; ++attempt) {
+    Pair pair;
+    VG_ASSIGN(const std::optional<Merged> in_the_way, latch_pair(key, level, side, pair, pins));
+    if (in_the_way) return *in_the_way;
+    const NodeView left(pair.left.page());
+    const NodeView right(pair.right.page());
     PageBuffer image;
-    if (!build_merged(image, left_view, right_view)) return Merged::kNoRoom;
+    if (!build_merged(image, left, right)) return Merged::kNoRoom;
     // Not to be split again by the next insert. But nobody keeps an empty page, or its parent, for that.
     const unsigned nothing = level > 0 ? 1 : 0;
-    const bool one_is_empty = left_view.count() <= nothing || right_view.count() <= nothing;
+    const bool one_is_empty = left.count() <= nothing || right.count() <= nothing;
     if (!one_is_empty && is_well_filled(NodeView(image))) return Merged::kNoRoom;
 
+    const PageId freed = pair.right.id();
     MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
     PayloadBuffer payload;
-    add_image(mini, *left, image, payload);
+    add_image(mini, pair.left, image, payload);
     payload.clear();
-    mini.add(*right, PageOp::kFree, payload.bytes());
-    encode_node_remove(payload, right_slot);
-    mini.add(path.parent, PageOp::kNodeRemove, payload.bytes());
-    if (!context_->space.add_to(mini, {}, std::span(&right_id, 1))) {
-      left.reset();
-      right.reset();
-      path = WritePath{};
-      VG_ASSIGN(auto bitmap_pins, context_->space.load_bitmaps(std::span(&right_id, 1)));
+    mini.add(pair.right, PageOp::kFree, payload.bytes());
+    encode_node_remove(payload, pair.right_slot);
+    mini.add(pair.parent, PageOp::kNodeRemove, payload.bytes());
+    if (!context_->space.add_to(mini, {}, std::span(&freed, 1))) {
+      pair = Pair{};
+      VG_ASSIGN(auto bitmap_pins, context_->space.load_bitmaps(std::span(&freed, 1)));
       for (LoadPin& pin : bitmap_pins) pins.push_back(std::move(pin));
       continue;
     }
     mini.commit();
-    const bool parent_small = parent.is_underfull();  // always, when this is its only child
-    left.reset();
-    right.reset();
-    path = WritePath{};
-    context_->space.freed(std::span(&right_id, 1));
+    const bool parent_small = NodeView(pair.parent.page()).is_underfull();  // always, when this is its only child
+    pair = Pair{};
+    VG_NOISE(kMergeBeforeFreed);
+    context_->space.freed(std::span(&freed, 1));
     return parent_small ? Merged::kDoneAndParentSmall : Merged::kDone;
   }
-  return Merged::kNo;  // busy: a later delete tries again
+  return Merged::kNo;
+}
+
+/// The boundary to the neighbour moves, so that each has about half of what both hold. Neither is left to be merged
+/// again.
+Result<Tree::Merged> Tree::share_with(Bytes key, unsigned level, Neighbour side) const {
+  LogSpace log_space(context_->log);
+  VG_TRY(log_space.reserve(kStructureLogBytes));
+  std::vector<LoadPin> pins;
+  Pair pair;
+  VG_ASSIGN(const std::optional<Merged> in_the_way, latch_pair(key, level, side, pair, pins));
+  if (in_the_way) return *in_the_way;
+  const NodeView left(pair.left.page());
+  const NodeView right(pair.right.page());
+  const bool from_left = left.used_bytes() > right.used_bytes();
+  const NodeView& fuller = from_left ? left : right;
+  if (fuller.count() < 2) return Merged::kNoRoom;
+  const std::size_t half = (left.used_bytes() + right.used_bytes()) / 2;
+  const std::size_t whole = fuller.used_bytes();
+  const SplitPoint cut = choose_share(fuller, from_left ? half : whole - half, whole);
+  PageBuffer left_image;
+  PageBuffer right_image;
+  if (!build_shifted(left_image, right_image, left, right, cut, from_left)) return Merged::kNoRoom;
+  if (NodeView(left_image).is_underfull() || NodeView(right_image).is_underfull()) return Merged::kNoRoom;
+  const Bytes separator(cut.separator, cut.separator_bytes);
+  const NodeView parent(pair.parent.page());
+  const bool fits = separator.size() == right.low_fence().size() || parent.has_room(separator.size(), kChildBytes);
+  if (!fits) return Merged::kNoRoom;
+
+  MiniTxn mini(context_->pool, context_->log, RecordKind::kSystem);
+  PayloadBuffer payload;
+  add_image(mini, pair.left, left_image, payload);
+  add_image(mini, pair.right, right_image, payload);
+  payload.clear();
+  encode_node_remove(payload, pair.right_slot);
+  mini.add(pair.parent, PageOp::kNodeRemove, payload.bytes());
+  payload.clear();
+  encode_node_insert(payload, pair.right_slot, 0, separator, child_value(pair.right.id()));
+  mini.add(pair.parent, PageOp::kNodeInsert, payload.bytes());
+  mini.commit();
+  return Merged::kDone;
 }
 
 /// A root with a single child takes over the child's content, and the tree is one level lower.
@@ -241,6 +320,7 @@ Status Tree::collapse_root() const {
   std::vector<LoadPin> pins;
   for (unsigned attempt = 0; attempt < 4; ++attempt) {
     VG_ASSIGN(ExclusiveGuard root, context_->pool.exclusive(root_, Hint::kNormal));
+    VG_NOISE(kCollapseRootTaken);
     const NodeView view(root.page());
     VG_TRY(check_child(view, view.level(), root_));
     if (view.level() == 0 || view.count() != 1) return {};
@@ -272,6 +352,7 @@ Status Tree::collapse_root() const {
     mini.commit();
     child->release();
     root.release();
+    VG_NOISE(kCollapseBeforeFreed);
     context_->space.freed(std::span(&child_id, 1));
     attempt = 0;  // the new content may be such a root again
     pins.clear();
@@ -329,6 +410,7 @@ Result<bool> Tree::free_some(unsigned pages_max, FunctionRef<Status(Bytes key)> 
       VG_TRY(spill_once(root_, Bytes{}));
       continue;
     }
+    VG_NOISE(kFreeStep);
     // What was read there still holds when it is latched again below.
     if (last.id == last.parent) return damaged(last.parent, "leads to itself");
     VG_ASSIGN(LoadPin pin, context_->pool.load(last.id, Hint::kScan));

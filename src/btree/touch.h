@@ -12,4 +12,10 @@ inline void touch(const std::byte* at) noexcept {
   static_cast<void>(*static_cast<const volatile std::byte*>(at));
 }
 
+/// The same by a prefetch instruction, for who has more to do than the processor can look ahead: a load that waits
+/// keeps everything behind it from being finished.
+inline void prefetch(const std::byte* at) noexcept {
+  __builtin_prefetch(at);
+}
+
 }  // namespace vaultgres::node

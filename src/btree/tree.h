@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/function_ref.h"
@@ -31,6 +32,7 @@ struct TreeContext {
 
 class TreeLoad;      // btree/tree_load.h
 class TreeEstimate;  // btree/estimate.cc
+class MultiDescent;  // btree/multi_descent.cc
 
 class Tree {
  public:
@@ -41,7 +43,7 @@ class Tree {
   PageId root() const noexcept { return root_; }
   const TreeContext& context() const noexcept { return *context_; }
 
-  /// Which leaf a reader wants.
+  /// Which leaf a reader wants, or which node above it.
   struct Target {
     enum class Kind : std::uint8_t {
       kCovering,  ///< low <= key < high
@@ -50,6 +52,7 @@ class Tree {
     };
     Kind kind = Kind::kCovering;
     Bytes key;
+    unsigned level = 0;  ///< of a leaf; the root when the tree is lower
   };
   /// Runs `visit` on the target leaf. It may run several times, on bytes that change meanwhile: it bounds
   /// what it reads, copies results out, and starts afresh each time; the last run is the one that counts.
@@ -58,6 +61,11 @@ class Tree {
   Status read_leaf(Bytes key, FunctionRef<void(const NodeView&)> visit) const {
     return read_leaf(Target{Target::Kind::kCovering, key}, visit, hint_);
   }
+
+  /// Runs `visit(i, leaf)` on the leaf that covers keys[i], for each i, in any order; the rules are those of
+  /// read_leaf(). The descents go side by side: while one waits for memory the others go on, and pages that are not
+  /// resident are read several at a time. After an error some leaves have been visited. [no latch held]
+  Status read_leaves(std::span<const Bytes> keys, FunctionRef<void(std::size_t i, const NodeView& leaf)> visit) const;
 
   /// Where a scan upwards stands: the leaf that it read last, at the version that it read. As long as the leaf is
   /// unchanged, the next leaf is found from there without a descent. It holds no latch, and is looked at only within
@@ -105,6 +113,11 @@ class Tree {
   /// [no latch held]
   Result<Estimate> estimate(Bytes from, std::optional<Bytes> to) const;
 
+  /// Up to `pieces` - 1 separators, ascending, within the range: between each two of them, and at its ends, stand about
+  /// as many nodes. None in a tree of one leaf. It reads inner nodes only, at most some four for each piece and
+  /// those above them. [no latch held]
+  Result<std::vector<std::string>> cut(Bytes from, std::optional<Bytes> to, unsigned pieces) const;
+
   /// Writes an empty root into `page`, allocated and exclusively held, as part of `mini`.
   static void add_new_root(MiniTxn& mini, ExclusiveGuard& page, ObjectId object);
 
@@ -116,6 +129,7 @@ class Tree {
  private:
   friend class TreeLoad;
   friend class TreeEstimate;
+  friend class MultiDescent;
   struct WritePath {
     ExclusiveGuard parent;  ///< empty when `node` is the root
     ExclusiveGuard node;
@@ -132,8 +146,13 @@ class Tree {
   Status read_leaf_latched(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint) const;
   Result<Attempt> try_latch_path(Bytes key, unsigned level, Parent parent, WritePath& path) const;
   Result<WritePath> latch_path_latched(Bytes key, unsigned level, Parent parent) const;
+  const char* child_problem(const NodeView& child, unsigned level) const noexcept;
   Status check_child(const NodeView& child, unsigned level, PageId id) const;
   Error damaged(PageId id, const char* what) const;
+
+  // cut.cc
+  Result<unsigned> copy_separators(unsigned level, Bytes from, std::optional<Bytes> to,
+                                   std::vector<std::string>& separators) const;
 
   // structure.cc
   Status split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t value_bytes) const;
@@ -142,7 +161,18 @@ class Tree {
   enum class Merged : std::uint8_t { kNo, kNoRoom, kDone, kDoneAndParentSmall, kOnlyChild };
   Result<bool> merge(Bytes key, unsigned level) const;
   Result<Merged> merge_with_neighbours(Bytes key, unsigned level, bool& any) const;
+  /// A node, its neighbour and their parent, all latched.
+  struct Pair {
+    ExclusiveGuard parent;
+    ExclusiveGuard left;
+    ExclusiveGuard right;
+    unsigned right_slot = 0;  ///< the right one's in the parent
+  };
+  Result<std::optional<Merged>> latch_pair(Bytes key, unsigned level, Neighbour side, Pair& pair,
+                                           std::vector<LoadPin>& pins) const;
   Result<Merged> merge_with(Bytes key, unsigned level, Neighbour side) const;
+  Result<Merged> share_with_neighbours(Bytes key, unsigned level, bool& any) const;
+  Result<Merged> share_with(Bytes key, unsigned level, Neighbour side) const;
   Status collapse_root() const;
   struct LastPage {
     PageId parent;  ///< kNoPage: the root is all that is left

@@ -88,8 +88,10 @@ struct Walker {
         expected.high.assign(as_text(view.high_fence()));
         expected.has_high = view.has_high_fence();
       }
-      auto node = context.pool.shared_if_resident(child);
-      if (!node) {
+      auto node = child == id ? std::nullopt : context.pool.shared_if_resident(child);
+      if (child == id) {
+        problem(id, "leads back to itself");
+      } else if (!node) {
         next.clear();
         for (unsigned i = slot; i < view.count() && next.size() < kAheadMax; ++i) next.push_back(view.child(i));
         parent.release();

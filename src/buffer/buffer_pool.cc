@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/try.h"
+#include "buffer/latch_rank.h"
 #include "buffer/pool_impl.h"
 
 namespace vaultgres {
@@ -85,16 +86,17 @@ std::uint32_t BufferPool::page_count_max() const noexcept {
 
 Result<OptimisticGuard> BufferPool::optimistic_slow(PageId id, Hint hint) {
   VG_TRY(impl_->check_id(id));
-  assert_no_latch_held();
+  assert_may_wait("a page");
   Translation& entry = impl_->entry(id);
   LoadPin pin;
   bool loaded = false;
   for (;;) {
-    const std::uint64_t word = entry.latch.load(std::memory_order_acquire);
-    if (Translation::is_exclusive(word)) [[unlikely]] {
-      entry.wait_while_held(/*for_exclusive=*/false);
+    const std::uint64_t word = entry.latch.begin_read();
+    if (Latch::is_exclusive(word)) [[unlikely]] {
+      entry.wait_for_holder();
       continue;
     }
+    VG_NOISE(kOptimisticVersionRead);
     const std::uint64_t place = entry.place.load(std::memory_order_acquire);
     if ((place & Translation::kResident) == 0) [[unlikely]] {
       VG_ASSIGN(pin, impl_->fault(this, id, hint));
@@ -102,24 +104,41 @@ Result<OptimisticGuard> BufferPool::optimistic_slow(PageId id, Hint hint) {
       continue;
     }
     if (!loaded) impl_->touch(entry, place, hint);
-    OptimisticGuard guard;
-    guard.entry_ = &entry;
-    guard.version_ = Translation::version_of(word);
-    guard.id_ = id;
-    const std::byte* frame = impl_->frames_->bytes(static_cast<std::uint32_t>(place >> Translation::kPlaceShift));
-#ifdef VG_WORD_ATOMIC_PAGES
-    guard.copy_ = std::make_unique_for_overwrite<std::byte[]>(kPageBytes);
-    load_page_bytes(frame, guard.copy_.get());
-    guard.bytes_ = guard.copy_.get();
-#else
-    guard.bytes_ = frame;
-#endif
-    return guard;
+    return optimistic_guard(id, entry, word, place);
   }
 }
 
+OptimisticGuard BufferPool::optimistic_if_ready_slow(PageId id, Hint hint) {
+  assert_may_wait("a page");
+  if (raw(id) >= page_count()) return {};
+  Translation& entry = impl_->entry(id);
+  const std::uint64_t word = entry.latch.begin_read();
+  VG_NOISE(kOptimisticVersionRead);
+  const std::uint64_t place = entry.place.load(std::memory_order_acquire);
+  if (Latch::is_exclusive(word) || (place & Translation::kResident) == 0) return {};
+  impl_->touch(entry, place, hint);
+  return optimistic_guard(id, entry, word, place);
+}
+
+/// `place`, read after the latch word, says that the page is resident.
+OptimisticGuard BufferPool::optimistic_guard(PageId id, Translation& entry, std::uint64_t word, std::uint64_t place) {
+  OptimisticGuard guard;
+  guard.entry_ = &entry;
+  guard.version_ = Latch::version_of(word);
+  guard.id_ = id;
+  const std::byte* frame = impl_->frames_->bytes(static_cast<std::uint32_t>(place >> Translation::kPlaceShift));
+#ifdef VG_WORD_ATOMIC_PAGES
+  guard.copy_ = std::make_unique_for_overwrite<std::byte[]>(kPageBytes);
+  load_page_bytes(frame, guard.copy_.get());
+  guard.bytes_ = guard.copy_.get();
+#else
+  guard.bytes_ = frame;
+#endif
+  return guard;
+}
+
 Result<SharedGuard> BufferPool::shared(PageId id, Hint hint) {
-  assert_no_latch_held();
+  assert_may_wait("a page");
   VG_TRY(impl_->check_id(id));
   LoadPin pin;
   for (;;) {
@@ -133,7 +152,7 @@ Result<SharedGuard> BufferPool::shared(PageId id, Hint hint) {
 }
 
 Result<ExclusiveGuard> BufferPool::exclusive(PageId id, Hint hint) {
-  assert_no_latch_held();
+  assert_may_wait("a page");
   VG_TRY(impl_->check_id(id));
   LoadPin pin;
   for (;;) {
@@ -158,7 +177,7 @@ SharedGuard BufferPool::shared_guard(PageId id, std::uint64_t place) noexcept {
   guard.entry_ = &impl_->entry(id);
   guard.bytes_ = impl_->frames_->bytes(static_cast<std::uint32_t>(place >> Translation::kPlaceShift));
   guard.id_ = id;
-  note_latched();
+  note_page_rank(*guard.entry_, id, guard.page());
   return guard;
 }
 
@@ -174,7 +193,7 @@ ExclusiveGuard BufferPool::exclusive_guard(PageId id, std::uint64_t place) noexc
   load_page_bytes(guard.frame_bytes_, guard.copy_.get());
   guard.bytes_ = guard.copy_.get();
 #endif
-  note_latched();
+  note_page_rank(*guard.entry_, id, guard.page());
   return guard;
 }
 
@@ -182,6 +201,7 @@ std::optional<SharedGuard> BufferPool::shared_if_resident(PageId id) {
   if (raw(id) >= page_count()) return std::nullopt;
   Translation& entry = impl_->entry(id);
   if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return std::nullopt;
+  VG_NOISE(kSharedCheckedResident);
   entry.lock_shared();
   const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
   if ((place & Translation::kResident) != 0) return shared_guard(id, place);
@@ -193,6 +213,7 @@ std::optional<ExclusiveGuard> BufferPool::exclusive_if_resident(PageId id) {
   if (raw(id) >= page_count()) return std::nullopt;
   Translation& entry = impl_->entry(id);
   if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return std::nullopt;
+  VG_NOISE(kExclusiveCheckedResident);
   entry.lock_exclusive();
   const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
   if ((place & Translation::kResident) != 0) return exclusive_guard(id, place);
@@ -221,7 +242,9 @@ std::optional<ExclusiveGuard> BufferPool::try_exclusive(PageId id) {
 }
 
 std::optional<ExclusiveGuard> BufferPool::try_upgrade(OptimisticGuard guard) {
+  VG_NOISE(kUpgradeBefore);
   if (!guard.entry_->try_exclusive_at(guard.version_)) return std::nullopt;
+  VG_NOISE(kUpgradeTaken);
   // The version has not changed since the guard was made, so the page is still in its frame.
   return exclusive_guard(guard.id_, guard.entry_->place.load(std::memory_order_relaxed));
 }
@@ -229,10 +252,11 @@ std::optional<ExclusiveGuard> BufferPool::try_upgrade(OptimisticGuard guard) {
 // --- New pages
 
 Result<FrameTicket> BufferPool::reserve_frames(unsigned count) {
-  assert_no_latch_held();
+  assert_may_wait("frames");
   VG_CHECK(count <= FrameTicket::kFramesMax, "more frames than a ticket holds");
   FrameTicket ticket;
   ticket.pool_ = this;
+  note_frames_reserved();
   for (;;) {
     const std::uint64_t seen = impl_->frames_freed_.load(std::memory_order_acquire);  // before looking
     while (ticket.count_ < count) {
@@ -253,12 +277,14 @@ Result<FrameTicket> BufferPool::reserve_frames(unsigned count) {
 ExclusiveGuard BufferPool::create(PageId id, FrameTicket& ticket) {
   Translation& entry = impl_->entry(id);
   entry.lock_exclusive();
-  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) != 0) return exclusive_guard(id, place);
-  VG_CHECK(ticket.count_ > 0, "no frame was reserved for a new page");
-  const std::uint32_t number = ticket.frames_[--ticket.count_];
-  impl_->new_frame(entry, id, number);
-  return exclusive_guard(id, entry.place.load(std::memory_order_relaxed));
+  VG_NOISE(kCreateLatched);
+  if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) {
+    VG_CHECK(ticket.count_ > 0, "no frame was reserved for a new page");
+    impl_->new_frame(entry, id, ticket.frames_[--ticket.count_]);
+  }
+  ExclusiveGuard guard = exclusive_guard(id, entry.place.load(std::memory_order_relaxed));
+  note_new_page(entry);
+  return guard;
 }
 
 void BufferPool::Impl::new_frame(Translation& entry, PageId id, std::uint32_t number) noexcept {
@@ -277,6 +303,7 @@ void BufferPool::Impl::new_frame(Translation& entry, PageId id, std::uint32_t nu
 // --- Redo
 
 Result<BufferPool::RedoPage> BufferPool::exclusive_for_redo(PageId id) {
+  assert_may_wait("a page of redo");
   impl_->redoing_.store(true, std::memory_order_relaxed);
   if (raw(id) >= page_count_max()) {
     return Error(ErrorCode::kCorruption, "the log names page " + std::to_string(raw(id)) + ", which cannot be");
@@ -381,7 +408,7 @@ Lsn BufferPool::redo_start(Lsn log_end) {
 }
 
 Status BufferPool::flush_all() {
-  assert_no_latch_held();
+  assert_may_wait("the writing of all pages");
   VG_TRY(impl_->poison_.check());
   try {
     std::vector<std::uint32_t> pages = impl_->dirty_pages(Frame::kClean);
@@ -415,7 +442,7 @@ BufferStats BufferPool::stats() const {
 BufferPool::Held BufferPool::held() const {
   Held held;
   for (std::uint32_t page = 0; page < page_count(); ++page) {
-    held.latches += Translation::holders_of(hot_.table[page].latch.load(std::memory_order_relaxed)) != 0;
+    held.latches += Latch::holders_of(hot_.table[page].latch.peek()) != 0;
   }
   Frames& frames = *impl_->frames_;
   std::uint64_t in_use = frames.free_count();
@@ -441,7 +468,6 @@ SharedGuard& SharedGuard::operator=(SharedGuard&& other) noexcept {
 
 void SharedGuard::release() noexcept {
   if (entry_ == nullptr) return;
-  note_released();
   entry_->unlock_shared();
   entry_ = nullptr;
   bytes_ = nullptr;
@@ -468,7 +494,6 @@ void ExclusiveGuard::release() noexcept {
   copy_.reset();
   frame_bytes_ = nullptr;
 #endif
-  note_released();
   entry_->unlock_exclusive();
   entry_ = nullptr;
   bytes_ = nullptr;
@@ -498,6 +523,8 @@ FrameTicket& FrameTicket::operator=(FrameTicket&& other) noexcept {
 }
 
 void FrameTicket::release() noexcept {
+  if (pool_ == nullptr) return;
+  note_frames_given_up();
   while (count_ > 0) pool_->impl_->give_frame(frames_[--count_]);
   pool_ = nullptr;
 }

@@ -11,6 +11,7 @@
 // order: parent, child, right sibling; allocation bitmap last.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -103,6 +104,19 @@ class BufferPool {
   /// in the file, too, are read at once, as by Hint::kScan. Never waits for a latch or a frame; errors are left to him
   /// who wants the page. `last` is the scan's.
   void read_ahead(std::span<const PageId> ids, ReadAhead& last);
+
+  // --- Reading by who has other pages to look at meanwhile. They don't wait for latches and frames. [no latch held]
+  /// Asks the processor for what optimistic() reads first.
+  void prefetch_entry(PageId id) const noexcept {
+    if (raw(id) < page_count()) __builtin_prefetch(&hot_.table[raw(id)]);
+  }
+  /// As optimistic(); empty when the page is not resident, or is latched exclusively, or lies beyond the file.
+  OptimisticGuard optimistic_if_ready(PageId id, Hint hint);
+  /// Makes those of the pages resident that are not, as many as can be had at once, and keeps them so while the pins
+  /// live. Their reads are under way at the same time. Whatever is wrong with a page is left to him who wants it.
+  static constexpr std::size_t kLoadsMax = 8;
+  using LoadPins = std::array<LoadPin, kLoadsMax>;
+  LoadPins load_absent(std::span<const PageId> ids, Hint hint);
 
   // --- Under latches. Wait for the page's latch (in latch order) but for nothing else; empty when the page
   // is not resident: release everything, load(), descend again.
@@ -200,7 +214,10 @@ class BufferPool {
     std::atomic<std::uint32_t> page_count{0};
   };
   BufferPool() = default;
+  OptimisticGuard optimistic_in_use(PageId id) noexcept;
   Result<OptimisticGuard> optimistic_slow(PageId id, Hint hint);
+  OptimisticGuard optimistic_if_ready_slow(PageId id, Hint hint);
+  OptimisticGuard optimistic_guard(PageId id, Translation& entry, std::uint64_t word, std::uint64_t place);
   SharedGuard shared_guard(PageId id, std::uint64_t place) noexcept;
   ExclusiveGuard exclusive_guard(PageId id, std::uint64_t place) noexcept;
   std::uint32_t frame_of(const ExclusiveGuard& guard) const noexcept;
@@ -211,25 +228,38 @@ class BufferPool {
 /// The error for a page whose LSN lies beyond the end of the log.
 Error lost_log(const std::string& page_name, Lsn lsn, Lsn log_end);
 
-/// Two cache lines for a page in use: its entry, and what the caller reads of the page. Nothing is written.
-inline Result<OptimisticGuard> BufferPool::optimistic(PageId id, Hint hint) {
+/// Two cache lines for a page in use: its entry, and what the caller reads of the page. Nothing is written. Empty:
+/// there is more to do.
+inline OptimisticGuard BufferPool::optimistic_in_use([[maybe_unused]] PageId id) noexcept {
+  OptimisticGuard guard;
 #ifndef VG_WORD_ATOMIC_PAGES
   if (raw(id) < page_count()) [[likely]] {
     Translation& entry = hot_.table[raw(id)];
     // The latch first: whatever changes after it, the place included, raises the version.
-    const std::uint64_t word = entry.latch.load(std::memory_order_acquire);
+    const std::uint64_t word = entry.latch.begin_read();
+    VG_NOISE(kOptimisticVersionRead);
     const std::uint64_t place = entry.place.load(std::memory_order_acquire);
-    if (Translation::in_use(place) && !Translation::is_exclusive(word)) [[likely]] {
-      OptimisticGuard guard;
+    if (Translation::in_use(place) && !Latch::is_exclusive(word)) [[likely]] {
       guard.entry_ = &entry;
       guard.bytes_ = hot_.frames + Translation::frame_of(place) * kPageBytes;
-      guard.version_ = Translation::version_of(word);
+      guard.version_ = Latch::version_of(word);
       guard.id_ = id;
-      return guard;
     }
   }
 #endif
+  return guard;
+}
+
+inline Result<OptimisticGuard> BufferPool::optimistic(PageId id, Hint hint) {
+  if (OptimisticGuard guard = optimistic_in_use(id)) [[likely]]
+    return guard;
   return optimistic_slow(id, hint);
+}
+
+inline OptimisticGuard BufferPool::optimistic_if_ready(PageId id, Hint hint) {
+  if (OptimisticGuard guard = optimistic_in_use(id)) [[likely]]
+    return guard;
+  return optimistic_if_ready_slow(id, hint);
 }
 
 }  // namespace vaultgres

@@ -41,7 +41,7 @@ static_assert(kWritersMax <= kPartsMax);
 /// `seen` is frames_freed_ from before the caller looked in vain: what was freed since is not waited for. kOutOfMemory:
 /// meanwhile the cleaner has tried, and had no memory, as for long before.
 Status BufferPool::Impl::wait_for_frames(std::uint64_t seen) {
-  assert_no_latch_held();
+  assert_may_wait("a frame");
   std::unique_lock lock(wait_mutex_);
   const std::uint64_t starved = cleaner_starved_;
   frames_wanted_ = true;
@@ -175,6 +175,7 @@ Lsn BufferPool::Impl::redo_start(Lsn log_end) noexcept {
 // --- Batches
 
 Status BufferPool::Impl::clean(std::vector<std::uint32_t>& pages) {
+  assert_may_wait("a batch of pages to be written");
   for (std::size_t at = 0; at < pages.size(); at += kDoublewritePagesMax) {
     const std::size_t count = std::min(pages.size() - at, kDoublewritePagesMax);
     const std::lock_guard lock(batch_mutex_);
@@ -193,8 +194,10 @@ Status BufferPool::Impl::clean_batch(std::span<const std::uint32_t> pages) {
   Lsn newest{0};
   const unsigned count = copy_batch(pages, &newest);
   if (count == 0) return {};
+  VG_NOISE(kBatchCopied);
   VG_TRY(log_.flush(newest));
   VG_TRY(write_batch(count));
+  VG_NOISE(kBatchWritten);
   finish_batch(count);
   pages_cleaned_.fetch_add(count, std::memory_order_relaxed);
   batches_.fetch_add(1, std::memory_order_release);  // whoever sees it sees these pages clean
@@ -278,6 +281,7 @@ void BufferPool::Impl::finish_batch(unsigned count) noexcept {
     const Copy& copy = copies_[i];
     Translation& entry = hot_.table[copy.page];
     Frame& frame = (*frames_)[copy.frame];
+    VG_NOISE(kBatchBeforeClean);
     entry.lock_shared();
     frame.disk_checksum.store(copy.checksum, std::memory_order_relaxed);
     frame.disk_checksum_known.store(true, std::memory_order_relaxed);

@@ -25,7 +25,7 @@ bool BufferPool::is_sound_copy(PageId id, Bytes page) const noexcept {
 /// Under the page's shared latch, which keeps writers out, and, of a page that is not resident, everybody who would
 /// load it: whoever writes a page in place has it resident.
 Status BufferPool::copy_page(PageId id, MutableBytes into) {
-  assert_no_latch_held();
+  assert_may_wait("a page to be copied");
   VG_TRY(impl_->check_id(id));
   return impl_->copy_page(id, into);
 }

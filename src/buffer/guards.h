@@ -16,6 +16,8 @@
 #include <memory>
 #include <utility>
 
+#include "base/schedule_noise.h"
+#include "base/seeded_bug.h"
 #include "base/types.h"
 #include "buffer/translation.h"
 
@@ -51,11 +53,9 @@ class OptimisticGuard {
   /// True when the page is still what it was when this guard was made: what was read from page() until now
   /// is the page's content at one instant. (A shared holder does not disturb.)
   bool validate() const noexcept {
-#ifndef VG_WORD_ATOMIC_PAGES
-    std::atomic_thread_fence(std::memory_order_acquire);  // the bytes were read before the word below is
-#endif
-    const std::uint64_t word = entry_->latch.load(std::memory_order_acquire);
-    return Translation::version_of(word) == version_ && !Translation::is_exclusive(word);
+    if (VG_SEEDED_BUG(kNoValidation)) return true;
+    VG_NOISE(kValidateBefore);
+    return entry_->latch.validate(version_);
   }
 
  private:
@@ -101,7 +101,10 @@ class ExclusiveGuard {
   Bytes page() const noexcept { return {bytes_, kPageBytes}; }
   /// For what is never logged and masked in comparisons: the "may have history" bits. Does not make the
   /// page dirty.
-  MutableBytes unlogged_bytes() noexcept { return {bytes_, kPageBytes}; }
+  MutableBytes unlogged_bytes() noexcept {
+    assert_latched_exclusively(entry_);
+    return {bytes_, kPageBytes};
+  }
   void release() noexcept;
 
  private:
@@ -129,6 +132,8 @@ class LoadPin {
 
  private:
   friend class BufferPool;
+  /// The frame's count of pins includes it.
+  LoadPin(BufferPool* pool, std::uint32_t frame) noexcept : pool_(pool), frame_(frame) {}
   BufferPool* pool_ = nullptr;
   std::uint32_t frame_ = 0;
 };

@@ -43,6 +43,7 @@ void BufferPool::Impl::touch(Translation& entry, std::uint64_t place, Hint hint)
   if ((place & Translation::kMark) != 0) [[likely]]
     return;
   // Only of a page that is still where it was: an evicted one has no mark.
+  VG_NOISE(kTouchBefore);
   if ((place & Translation::kResident) != 0 &&
       entry.place.compare_exchange_strong(place, place | Translation::kMark, std::memory_order_relaxed)) {
     const auto number = static_cast<std::uint32_t>(Translation::frame_of(place));
@@ -69,6 +70,19 @@ Status BufferPool::Impl::read_page(PageId id, std::byte* into, std::uint32_t* ch
   const MutableBytes page(into, kPageBytes);
   VG_TRY(data_.read(std::uint64_t{raw(id)} * kPageBytes, page));
   return check_loaded(id, page, checksum, entry);
+}
+
+/// The page is latched exclusively and not resident; the frame is nobody's.
+Status BufferPool::Impl::read_into_frame(PageId id, std::uint32_t frame, std::uint32_t* checksum) {
+#ifdef VG_WORD_ATOMIC_PAGES
+  // Optimistic readers of the frame's former page may still be looking: only atomic stores are for their eyes.
+  alignas(kIoBufferAlignment) std::array<std::byte, kPageBytes> bytes;
+  VG_TRY(read_page(id, bytes.data(), checksum, entry(id)));
+  publish(frame, bytes.data());
+  return {};
+#else
+  return read_page(id, frames_->bytes(frame), checksum, entry(id));
+#endif
 }
 
 /// Checks the checksum, and that the page is what was written last.
@@ -108,13 +122,13 @@ Status BufferPool::Impl::check_lsn(PageId id, Lsn lsn) const {
 std::optional<LoadPin> BufferPool::Impl::pin_if_resident(BufferPool* pool, Translation& entry) noexcept {
   if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return std::nullopt;
   entry.lock_shared();
+  VG_NOISE(kPinLatched);
   const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
   std::optional<LoadPin> pin;
   if ((place & Translation::kResident) != 0) {
-    pin.emplace();
-    pin->pool_ = pool;
-    pin->frame_ = static_cast<std::uint32_t>(Translation::frame_of(place));
-    (*frames_)[pin->frame_].pins.fetch_add(1, std::memory_order_relaxed);
+    const auto frame = static_cast<std::uint32_t>(Translation::frame_of(place));
+    (*frames_)[frame].pins.fetch_add(1, std::memory_order_relaxed);
+    pin.emplace(LoadPin(pool, frame));
   }
   entry.unlock_shared();
   return pin;
@@ -122,21 +136,25 @@ std::optional<LoadPin> BufferPool::Impl::pin_if_resident(BufferPool* pool, Trans
 
 /// Makes the page resident, and keeps it so while the pin lives.
 Result<LoadPin> BufferPool::Impl::fault(BufferPool* pool, PageId id, Hint hint) {
-  assert_no_latch_held();
+  assert_may_wait("a page to be loaded");
   VG_TRY(check_id(id));
   Translation& entry = this->entry(id);
   if (auto pin = pin_if_resident(pool, entry)) return *std::move(pin);
   // Got before the page is latched: nobody waits for a frame under a latch.
   VG_ASSIGN(const std::uint32_t spare, get_frame(hint));
+  VG_NOISE(kFaultFrameInHand);
   for (;;) {
     if (auto pin = pin_if_resident(pool, entry)) {  // somebody else was faster
       give_frame(spare);
       return *std::move(pin);
     }
     entry.lock_exclusive();
-    if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) break;
+    const bool resident = (entry.place.load(std::memory_order_relaxed) & Translation::kResident) != 0;
+    if (!resident || VG_SEEDED_BUG(kNoRecheckBeforeLoad)) break;
     entry.unlock_exclusive();
   }
+  VG_NOISE(kFaultLatched);
+  assert_one_latch_held("a page is read");
   std::uint32_t checksum = 0;
   const auto give_back = [&] {
     entry.unlock_exclusive();
@@ -144,14 +162,7 @@ Result<LoadPin> BufferPool::Impl::fault(BufferPool* pool, PageId id, Hint hint) 
   };
   Status read;
   try {
-#ifdef VG_WORD_ATOMIC_PAGES
-    // Optimistic readers of the frame's former page may still be looking: only atomic stores are for their eyes.
-    alignas(kIoBufferAlignment) std::array<std::byte, kPageBytes> bytes;
-    read = read_page(id, bytes.data(), &checksum, entry);
-    if (read) publish(spare, bytes.data());
-#else
-    read = read_page(id, frames_->bytes(spare), &checksum, entry);
-#endif
+    read = read_into_frame(id, spare, &checksum);
   } catch (const std::bad_alloc&) {  // for an error's text
     give_back();
     throw;
@@ -160,12 +171,11 @@ Result<LoadPin> BufferPool::Impl::fault(BufferPool* pool, PageId id, Hint hint) 
     give_back();
     return read.error();
   }
+  VG_NOISE(kFaultRead);
   admit(entry, id, spare, checksum, hint, 1);
+  VG_NOISE(kFaultAdmitted);
   entry.unlock_exclusive();
-  LoadPin pin;
-  pin.pool_ = pool;
-  pin.frame_ = spare;
-  return pin;
+  return LoadPin(pool, spare);
 }
 
 /// The page, exclusively latched and just read into the frame, becomes resident.
@@ -281,10 +291,12 @@ bool BufferPool::Impl::try_evict(std::uint32_t number) noexcept {
   if (page == raw(kNoPage)) return false;
   Translation& entry = hot_.table[page];
   if (!entry.try_exclusive()) return false;
+  VG_NOISE(kEvictLatched);
   // All that was seen before may have changed: only this look counts.
   const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  if (frame.page.load(std::memory_order_relaxed) != page || (place & Translation::kResident) == 0 ||
-      Translation::frame_of(place) != number || !may_go(frame)) {
+  const bool unchanged = frame.page.load(std::memory_order_relaxed) == page && (place & Translation::kResident) != 0 &&
+                         Translation::frame_of(place) == number && may_go(frame);
+  if (!unchanged && !VG_SEEDED_BUG(kNoRecheckBeforeEviction)) {
     entry.unlock_exclusive();
     return false;
   }
@@ -294,9 +306,11 @@ bool BufferPool::Impl::try_evict(std::uint32_t number) noexcept {
                   Translation::kChecksumKnown
             : 0,
       std::memory_order_release);
+  VG_NOISE(kEvictPlaceCleared);
   frame.page.store(raw(kNoPage), std::memory_order_relaxed);
-  entry.unlock_exclusive();  // the version rises before the frame changes hands
-  if (VG_SEEDED_BUG(kVersionsRestart)) entry.latch.store(0, std::memory_order_release);
+  // The version rises before the frame changes hands.
+  VG_SEEDED_BUG(kVersionsRestart) ? entry.unlock_exclusive_at(0) : entry.unlock_exclusive();
+  VG_NOISE(kEvictBeforeHandover);
   evictions_.fetch_add(1, std::memory_order_relaxed);
   return true;
 }

@@ -91,9 +91,11 @@ Log::Appended MiniTxn::commit(FunctionRef<void(const Log::Appended&)> on_reserve
   header.parts.set(static_cast<std::uint8_t>(changes_.size()));
   header.undo.set(undo_.empty() ? 0 : 1);
 
+  assert_latch_order();
   BufferPool::Impl& pool = *pool_.impl_;
   const std::uint64_t rec_lsn = raw(log_.end());
   for (const Change& change : changes_) pool.mark_dirty(pool_.frame_of(*change.guard), rec_lsn);
+  VG_NOISE(kCommitDirty);
   for (const Change& change : changes_) {
     const RedoTable::Entry& entry = pool.redo_.find(raw(change.op));
     VG_CHECK(entry.apply != nullptr, "a page operation that nobody registered");
@@ -101,12 +103,15 @@ Log::Appended MiniTxn::commit(FunctionRef<void(const Log::Appended&)> on_reserve
                                        Bytes(record_).subspan(change.payload_offset, change.payload_bytes));
     VG_CHECK(applied.has_value(), "a page operation of our own does not apply");
   }
+  VG_NOISE(kCommitApplied);
   const Log::Appended appended = log_.append(record_, [&](const Log::Appended& at) {
     for (const Change& change : changes_) {
       page_header(change.guard->unlogged_bytes()).lsn.set(raw(at.lsn));
     }
     on_reserved(at);
+    VG_NOISE(kCommitReserved);
   });
+  VG_NOISE(kCommitLogged);
 #ifdef VG_TEST_HOOKS
   tell_observer(appended.lsn);
 #endif

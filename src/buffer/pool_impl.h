@@ -10,32 +10,13 @@
 
 #include "base/aligned_buffer.h"
 #include "base/check.h"
+#include "base/held_latches.h"
+#include "base/schedule_noise.h"
 #include "buffer/buffer_pool.h"
 #include "buffer/frames.h"
 #include "format/doublewrite.h"
 
 namespace vaultgres {
-
-#ifdef VG_DEBUG_CHECKS
-/// Page latches that this thread holds: nobody waits for a frame, a page read or disk space with one.
-inline thread_local int latches_held = 0;
-#endif
-
-inline void note_latched() noexcept {
-#ifdef VG_DEBUG_CHECKS
-  ++latches_held;
-#endif
-}
-inline void note_released() noexcept {
-#ifdef VG_DEBUG_CHECKS
-  --latches_held;
-#endif
-}
-inline void assert_no_latch_held() noexcept {
-#ifdef VG_DEBUG_CHECKS
-  VG_CHECK(latches_held == 0, "a wait under a page latch");
-#endif
-}
 
 class BufferPool::Impl {
  public:
@@ -74,6 +55,7 @@ class BufferPool::Impl {
   std::uint8_t rounds_for(std::uint32_t frame, Hint hint) const noexcept;
   void remember_scanned(std::uint32_t frame, Hint hint) noexcept;
   Status read_page(PageId id, std::byte* into, std::uint32_t* checksum, const Translation& entry);
+  Status read_into_frame(PageId id, std::uint32_t frame, std::uint32_t* checksum);
   Status check_loaded(PageId id, Bytes page, std::uint32_t* checksum, const Translation& entry);
   Status check_lsn(PageId id, Lsn lsn) const;
   void admit(Translation& entry, PageId id, std::uint32_t frame, std::uint32_t checksum, Hint hint,
@@ -87,10 +69,13 @@ class BufferPool::Impl {
   static constexpr std::size_t kReadAheadMax = 16;
   std::size_t read_ahead_max() const noexcept;
   std::size_t absent_run(std::span<const PageId> ids) const noexcept;
+  bool try_latch_absent(Translation& entry) noexcept;
   std::size_t latch_absent(std::span<const PageId> ids) noexcept;
   Status read_run(std::span<const PageId> ids, std::span<const std::uint32_t> frames, MutableBytes into,
                   std::size_t& admitted);
   void read_ahead(std::span<const PageId> ids, ReadAhead& last);
+
+  LoadPins load_absent(BufferPool* pool, std::span<const PageId> ids, Hint hint);  // load_absent.cc
 
   Status copy_page(PageId id, MutableBytes into);  // copy_page.cc
 

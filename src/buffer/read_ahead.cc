@@ -24,19 +24,19 @@ std::size_t BufferPool::Impl::absent_run(std::span<const PageId> ids) const noex
   return run;
 }
 
-/// How many of the first pages it has latched: those that are still absent and that nobody holds. Only tries: whoever
-/// holds one may be waiting for another.
+/// Latches the page exclusively if it is absent and nobody holds it. Only tries: who wants several has others, and
+/// whoever holds this one may be waiting for one of those.
+bool BufferPool::Impl::try_latch_absent(Translation& entry) noexcept {
+  if (!entry.try_exclusive()) return false;
+  if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return true;
+  entry.unlock_exclusive();
+  return false;
+}
+
+/// How many of the first pages it has latched: those that are still absent and that nobody holds.
 std::size_t BufferPool::Impl::latch_absent(std::span<const PageId> ids) noexcept {
   std::size_t latched = 0;
-  for (const PageId id : ids) {
-    Translation& entry = this->entry(id);
-    if (!entry.try_exclusive()) break;
-    if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) != 0) {
-      entry.unlock_exclusive();
-      break;
-    }
-    ++latched;
-  }
+  while (latched < ids.size() && try_latch_absent(entry(ids[latched]))) ++latched;
   return latched;
 }
 
@@ -57,7 +57,7 @@ Status BufferPool::Impl::read_run(std::span<const PageId> ids, std::span<const s
 }
 
 void BufferPool::Impl::read_ahead(std::span<const PageId> ids, ReadAhead& last) {
-  assert_no_latch_held();
+  assert_may_wait("pages to be read ahead");
   if (raw(ids.front()) - last.begin < last.pages) return;
   const std::size_t wanted = absent_run(ids);
   if (wanted < 2) return;  // one page is read by him who wants it, without a copy
@@ -74,6 +74,7 @@ void BufferPool::Impl::read_ahead(std::span<const PageId> ids, ReadAhead& last) 
   const std::size_t run = got < 2 ? 0 : latch_absent(ids.first(got));
   std::size_t admitted = 0;
   if (run > 0) {
+    VG_NOISE(kReadAheadLatched);
     last.begin = raw(ids.front());
     last.pages = static_cast<std::uint32_t>(run);
     try {
@@ -84,6 +85,7 @@ void BufferPool::Impl::read_ahead(std::span<const PageId> ids, ReadAhead& last) 
       // For an error's text. The pages that are not admitted are absent as before.
     }
   }
+  if (run > 0) VG_NOISE(kReadAheadAdmitted);
   for (const PageId id : ids.first(run)) entry(id).unlock_exclusive();
   for (std::size_t i = admitted; i < got; ++i) give_frame(frames[i]);
 }

@@ -1,98 +1,85 @@
 // One page's entry in the translation array: latch and place. 16 bytes, never freed, never reset.
 //
-//   latch   | version 56 | waiters 1 | holders 7 |    holders: 0 free, 1 to 125 shared, 126 exclusive
+//   latch   see buffer/latch.h
 //   place   | frame or checksum 32 | … | checksum known | mark | resident |
-//
-// A release of an exclusive latch raises the version, so whoever changed, loaded, evicted or re-used the page
-// is noticed by every optimistic reader. Versions start at 0 with the process and never restart.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 
+#include "base/held_latches.h"
+#include "base/schedule_noise.h"
+#include "base/seeded_bug.h"
+#include "base/std_atomics.h"
 #include "base/types.h"
+#include "buffer/latch.h"
 
 namespace vaultgres {
 
-struct Translation {
-  static constexpr std::uint64_t kHolders = 0x7F;
-  static constexpr std::uint64_t kSharedMax = 125;
-  static constexpr std::uint64_t kExclusive = 126;
-  static constexpr std::uint64_t kWaiters = 0x80;
-  static constexpr unsigned kVersionShift = 8;
+using Latch = BasicLatch<StdAtomics>;
 
+/// Where those who wait for it sleep; some latches share one.
+Latch::Queue& latch_queue(const Latch& latch) noexcept;
+
+struct Translation {
   static constexpr std::uint64_t kResident = 1;
   static constexpr std::uint64_t kMark = 2;           ///< used since the clock's hand came by
   static constexpr std::uint64_t kChecksumKnown = 4;  ///< not resident: the upper half is the checksum on disk
   static constexpr unsigned kPlaceShift = 32;
 
-  std::atomic<std::uint64_t> latch;
+  Latch latch;
   std::atomic<std::uint64_t> place;
 
-  static std::uint64_t version_of(std::uint64_t word) noexcept { return word >> kVersionShift; }
-  static std::uint64_t holders_of(std::uint64_t word) noexcept { return word & kHolders; }
   static std::size_t frame_of(std::uint64_t place) noexcept { return place >> kPlaceShift; }
   static bool in_use(std::uint64_t place) noexcept { return (~place & (kResident | kMark)) == 0; }
-  static bool is_exclusive(std::uint64_t word) noexcept { return holders_of(word) == kExclusive; }
 
-  bool try_shared() noexcept {
-    std::uint64_t word = latch.load(std::memory_order_relaxed);
-    while (holders_of(word) < kSharedMax) {
-      if (latch.compare_exchange_weak(word, word + 1, std::memory_order_acquire, std::memory_order_relaxed))
-        return true;
-    }
-    return false;
-  }
-  bool try_exclusive() noexcept {
-    std::uint64_t word = latch.load(std::memory_order_relaxed);
-    return holders_of(word) == 0 && take(word);
-  }
+  bool try_shared() noexcept { return latch.try_shared() && noted(/*exclusive=*/false, /*waited=*/false); }
+  bool try_exclusive() noexcept { return latch.try_exclusive() && noted(/*exclusive=*/true, /*waited=*/false); }
   /// Only if nobody changed the page since `version` and nobody holds it.
   bool try_exclusive_at(std::uint64_t version) noexcept {
-    std::uint64_t word = latch.load(std::memory_order_relaxed);
-    return version_of(word) == version && holders_of(word) == 0 && take(word);
+    return latch.try_exclusive_at(version) && noted(/*exclusive=*/true, /*waited=*/false);
   }
   void lock_shared() noexcept {
-    while (!try_shared()) wait_while_held(/*for_exclusive=*/false);
+    note_latch_wanted(this);
+    latch.lock_shared(latch_queue(latch));
+    noted(/*exclusive=*/false, /*waited=*/true);
   }
   void lock_exclusive() noexcept {
-    while (!try_exclusive()) wait_while_held(/*for_exclusive=*/true);
+    note_latch_wanted(this);
+    if (VG_SEEDED_BUG(kUnfairLatch)) {
+      while (!latch.try_exclusive()) StdAtomics::pause();
+    } else {
+      latch.lock_exclusive(latch_queue(latch));
+    }
+    noted(/*exclusive=*/true, /*waited=*/true);
   }
   void unlock_shared() noexcept {
-    std::uint64_t word = latch.load(std::memory_order_relaxed);
-    for (;;) {
-      std::uint64_t next = word - 1;
-      const bool last = holders_of(next) == 0;
-      if (last) next &= ~kWaiters;
-      if (latch.compare_exchange_weak(word, next, std::memory_order_release, std::memory_order_relaxed)) {
-        if (last && (word & kWaiters) != 0) wake();
-        return;
-      }
-    }
+    note_unlatched(this);
+    VG_NOISE(kLatchSharedBeforeUnlock);
+    latch.unlock_shared(latch_queue(latch));
   }
-  /// The next version; whoever sees it sees what was written under the latch.
-  void unlock_exclusive() noexcept {
-    const std::uint64_t next = (version_of(latch.load(std::memory_order_relaxed)) + 1) << kVersionShift;
-    if ((latch.exchange(next, std::memory_order_release) & kWaiters) != 0) wake();
+  void unlock_exclusive() noexcept { unlock_exclusive_at(Latch::version_of(latch.peek()) + 1); }
+  /// When nothing was written: optimistic readers go on.
+  void unlock_exclusive_unchanged() noexcept { unlock_exclusive_at(Latch::version_of(latch.peek())); }
+  void unlock_exclusive_at(std::uint64_t version) noexcept {
+    note_unlatched(this);
+    VG_NOISE(kLatchBeforeUnlock);
+    latch.unlock_exclusive_at(latch_queue(latch), version);
   }
-  /// Waits until the latch may be had: a little by spinning, then asleep.
-  void wait_while_held(bool for_exclusive) noexcept;
+  /// For who found it exclusive, and will try again without it: in the queue like everybody else.
+  void wait_for_holder() noexcept {
+    lock_shared();
+    unlock_shared();
+  }
 
  private:
-  bool take(std::uint64_t word) noexcept {
-    const std::uint64_t exclusive = (word & ~kHolders) | kExclusive;
-    if (!latch.compare_exchange_strong(word, exclusive, std::memory_order_acquire, std::memory_order_relaxed)) {
-      return false;
-    }
-#ifndef VG_WORD_ATOMIC_PAGES
-    // Pairs with the fence in OptimisticGuard::validate: a reader that saw a byte written after this sees the
-    // exclusive state, too. (With word-atomic pages the release stores of the bytes do the same.)
-    std::atomic_thread_fence(std::memory_order_release);
-#endif
+  /// Always true.
+  bool noted(bool exclusive, bool waited) noexcept {
+    note_latched(this, exclusive, waited);
+    VG_NOISE(kLatchTaken);
     return true;
   }
-  void wake() noexcept;
 };
 static_assert(sizeof(Translation) == 16);
 

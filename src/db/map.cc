@@ -49,17 +49,34 @@ Status put_within(const internal::MapHandle& handle, Transaction::State* state, 
   });
 }
 
-Result<bool> read(const internal::MapHandle& handle, TxnId self, std::string_view key, std::string& value) {
-  VG_TRY(internal::check_key(key));
-  return internal::run_call(*handle.core, [&]() -> Result<bool> {
+/// Runs `reading(engine, tree)`.
+template <class Reading>
+auto read(const internal::MapHandle& handle, Reading&& reading)
+    -> decltype(reading(std::declval<const Engine&>(), std::declval<Tree>())) {
+  using Answer = decltype(reading(std::declval<const Engine&>(), std::declval<Tree>()));
+  return internal::run_call(*handle.core, [&]() -> Answer {
     if (handle.map->dropped.load()) return handle.map->dropped_error();
     const Engine& engine = handle.core->engine();
     VG_TRY(engine.poison.check());
-    Result<bool> found = get_entry(engine, handle.map->tree(engine), as_bytes(key), self, value);
+    Answer answer = reading(engine, handle.map->tree(engine));
     // A tree that is being taken apart answers anything.
     if (handle.map->dropped.load()) return handle.map->dropped_error();
-    return found;
+    return answer;
   });
+}
+
+Result<bool> read_one(const internal::MapHandle& handle, TxnId self, std::string_view key, std::string& value) {
+  VG_TRY(internal::check_key(key));
+  return read(handle, [&](const Engine& engine, const Tree& tree) {
+    return get_entry(engine, tree, as_bytes(key), self, value);
+  });
+}
+
+Status read_many(const internal::MapHandle& handle, TxnId self, std::span<const std::string_view> keys,
+                 std::vector<std::optional<std::string>>& values) {
+  for (const std::string_view key : keys) VG_TRY(internal::check_key(key));
+  return read(handle,
+              [&](const Engine& engine, const Tree& tree) { return get_entries(engine, tree, keys, self, values); });
 }
 
 }  // namespace
@@ -85,7 +102,7 @@ Result<bool> Map::erase(std::string_view key) {
 }
 
 Result<bool> Map::get(std::string_view key, std::string& value) const {
-  return read(*handle_, kNoTxn, key, value);
+  return read_one(*handle_, kNoTxn, key, value);
 }
 
 Result<std::optional<std::string>> Map::get(std::string_view key) const {
@@ -98,6 +115,10 @@ Result<std::optional<std::string>> Map::get(std::string_view key) const {
 Result<bool> Map::contains(std::string_view key) const {
   std::string value;
   return get(key, value);
+}
+
+Status Map::multi_get(std::span<const std::string_view> keys, std::vector<std::optional<std::string>>& values) const {
+  return read_many(*handle_, kNoTxn, keys, values);
 }
 
 Status Map::put(Transaction& txn, std::string_view key, std::string_view value) {
@@ -118,7 +139,7 @@ Result<bool> Map::erase(Transaction& txn, std::string_view key) {
 
 Result<bool> Map::get(const Transaction& txn, std::string_view key, std::string& value) const {
   VG_ASSIGN(const TxnId self, internal::reader_id(*handle_->core, txn.state_.get()));
-  return read(*handle_, self, key, value);
+  return read_one(*handle_, self, key, value);
 }
 
 Result<std::optional<std::string>> Map::get(const Transaction& txn, std::string_view key) const {
@@ -131,6 +152,12 @@ Result<std::optional<std::string>> Map::get(const Transaction& txn, std::string_
 Result<bool> Map::contains(const Transaction& txn, std::string_view key) const {
   std::string value;
   return get(txn, key, value);
+}
+
+Status Map::multi_get(const Transaction& txn, std::span<const std::string_view> keys,
+                      std::vector<std::optional<std::string>>& values) const {
+  VG_ASSIGN(const TxnId self, internal::reader_id(*handle_->core, txn.state_.get()));
+  return read_many(*handle_, self, keys, values);
 }
 
 namespace {

@@ -197,7 +197,7 @@ Status Heap::latch_all(std::span<const PageId> pages, std::span<ExclusiveGuard> 
       }
       if (missing != kNoPage) continue;
       if (const char* wrong = heap_problem(guards[order[i]].page())) {
-        for (ExclusiveGuard& guard : guards) guard.release();
+        for (std::size_t latched = i + 1; latched-- > 0;) guards[order[latched]].release();  // the last one first
         return damaged(id, wrong);
       }
     }

@@ -190,6 +190,7 @@ bool Heap::note_room(PageId id, Bytes page) const {
   std::array<PageId, kMapLevelsMax> path{};
   unsigned depth = 0;
   for (PageId map_id = root_; depth < kMapLevelsMax;) {
+    if (map_id == id) return true;  // no map: it is the page that the caller holds
     auto map = context_->pool.shared_if_resident(map_id);
     if (!map) return false;
     if (map_problem(map->page()) != nullptr) return true;

@@ -8,7 +8,9 @@
 
 #include "base/aligned_buffer.h"
 #include "base/check.h"
+#include "base/held_latches.h"
 #include "base/payload_buffer.h"
+#include "base/schedule_noise.h"
 #include "base/seeded_bug.h"
 #include "base/try.h"
 #include "space/bitmap.h"
@@ -275,6 +277,7 @@ Status PageAllocator::Impl::grow(unsigned pages) {
 }
 
 Result<std::vector<PageId>> PageAllocator::Impl::reserve(unsigned count, PageId near) {
+  assert_may_wait("page ids");
   VG_TRY(poison_.check());
   std::vector<PageId> ids;
   const auto try_reserve = [&] {
@@ -329,6 +332,7 @@ bool PageAllocator::Impl::add_to(MiniTxn& mini, std::span<const PageId> allocate
   Bytes page;
   for (std::size_t i = 0; i < changes.size(); ++i) {
     const PageId id = bitmap_page_of(changes[i].ids[0]);
+    VG_NOISE(kSpaceBetweenBitmaps);
     if (i == 0 || id != bitmap_page_of(changes[i - 1].ids[0])) {
       std::optional<ExclusiveGuard> guard = pool_.exclusive_if_resident(id);
       if (!guard) return false;
@@ -404,6 +408,7 @@ Result<PageReservation> PageAllocator::reserve(unsigned count, PageId near) {
   PageReservation reservation;
   VG_ASSIGN(reservation.ids_, impl_->reserve(count, near));
   reservation.allocator_ = this;
+  VG_NOISE(kSpaceReserved);
   VG_ASSIGN(reservation.pins_, impl_->load_bitmaps(reservation.ids_));
   return reservation;
 }

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/payload_buffer.h"
+#include "base/schedule_noise.h"
 #include "base/try.h"
 #include "buffer/mini_txn.h"
 #include "wal/log_space.h"
@@ -38,6 +39,7 @@ unsigned purge_leaf(const Engine& engine, const Tree& tree, ExclusiveGuard& leaf
     slots[count++] = static_cast<std::uint16_t>(slot | (ghost ? 0u : unsigned{kPurgeRoomOnly}));
   }
   if (count == 0) return 0;
+  VG_NOISE(kPurgeBefore);
   MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem);
   PayloadBuffer payload;
   encode_node_purge(payload, std::span<const std::uint16_t>(slots).first(count));

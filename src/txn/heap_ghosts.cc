@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/payload_buffer.h"
+#include "base/schedule_noise.h"
 #include "base/try.h"
 #include "buffer/mini_txn.h"
 #include "wal/log_space.h"
@@ -81,6 +82,7 @@ Result<bool> purge_moved(const Engine& engine, const Heap& heap, Tid tid, Tid bo
 unsigned purge_heap_page(const Engine& engine, const Heap& heap, ExclusiveGuard& page) {
   const Purge purge = find_purgeable(engine, heap, page.id(), HeapPageView(page.page()));
   if (purge.remove.empty() && purge.release.empty()) return 0;
+  VG_NOISE(kPurgeBefore);
   MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem);
   PayloadBuffer payload;
   if (!purge.remove.empty()) {

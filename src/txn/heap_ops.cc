@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/payload_buffer.h"
+#include "base/schedule_noise.h"
 #include "base/try.h"
 #include "buffer/mini_txn.h"
 #include "txn/heap_ghosts.h"
@@ -127,6 +128,7 @@ Result<bool> claim(const Engine& engine, TxnManager& manager, Txn& txn, const He
     written.push_back({heap.object(), std::string(as_text(encode_tid(tid))), true});
   }
   const VersionTable::ClaimResult claimed = engine.versions.claim(heap.object(), key, txn.status(), before);
+  VG_NOISE(kChangeClaimed);
   if (claimed.claim == VersionTable::Claim::kGranted) return true;
   written.resize(noted);
   row.release();
@@ -200,6 +202,7 @@ Result<Tid> insert_row(const Engine& engine, TxnManager& manager, Txn& txn, cons
     mini.add(latched.home, PageOp::kHeapInsert, payload.bytes());
     mini.set_undo(UndoOp::kEraseInsertedRow, heap.object(), encode_tid(latched.tid), {});
     mini.commit([&](const Log::Appended& appended) { txn.logged(appended.address); });
+    VG_NOISE(kChangeBeforeHistory);
     set_heap_history(latched.home.unlogged_bytes(), place.slot, true);
     keep_for_undo(txn, log_space, kTidBytes);
     return latched.tid;
@@ -337,6 +340,7 @@ Result<std::optional<RowChanged>> try_change_row(const Engine& engine, TxnManage
     add_row_undo(mini, heap, row, changed.before);
   }
   mini.commit([&](const Log::Appended& appended) { txn.logged(appended.address); });
+  VG_NOISE(kChangeBeforeHistory);
   set_heap_history(row.home.unlogged_bytes(), row.tid.slot, true);
   keep_for_undo(txn, log_space, change.erase ? kTidBytes : changed.before.value.size());
   return MaybeChanged(std::move(changed));
@@ -403,6 +407,7 @@ Result<bool> get_row(const Engine& engine, const Heap& heap, Tid tid, TxnId self
     lost = false;
     if (present) row.assign(as_text(body.row()));
     if (!home.history) return;
+    VG_NOISE(kReadBeforeVersions);
     // The look comes after the slot was copied and before the page is validated.
     VersionTable::LookupResult older = engine.versions.find(heap.object(), key, snapshot, self);
     if (older.found == VersionTable::Found::kPage) return;
@@ -486,6 +491,7 @@ class PageScan {
     if (slot.state.ghost && !ghost_) ghost_ = slot.state.kind == HeapKind::kBody ? slot.link() : tid;
     if (slot.state.kind != HeapKind::kRow && slot.state.kind != HeapKind::kStub) return;
     if (slot.history) {
+      VG_NOISE(kScanBeforeVersions);
       const VersionTable::LookupResult older = engine_.versions.find(heap_.object(), encode_tid(tid), snapshot_, self_);
       if (older.found == VersionTable::Found::kTooOld) {
         too_old = true;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/schedule_noise.h"
 #include "base/try.h"
 #include "txn/version_table.h"
 
@@ -78,6 +79,7 @@ class LeafScan {
       }
     }
     has_ghost_ = false;
+    VG_NOISE(kScanBeforeVersions);
     // The look into the version table comes after the slots were copied and before the leaf is validated.
     too_old_ = !batch_.run_.filter(
         kSlotGhost | kSlotHistory,

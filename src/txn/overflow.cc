@@ -104,6 +104,8 @@ Status extend_chain(const Engine& engine, const Txn& txn, ObjectId owner, Bytes 
     MiniTxn mini(engine.pool, engine.log, RecordKind::kSystem, txn.id());
     if (!add_row(mini, leaf, row_key, chain_row(pages[0], owner))) {
       leaf.release();
+      pages.release();
+      frames.release();
       VG_TRY(retired.make_room(row_key, sizeof(RetiredRow)));
       continue;
     }

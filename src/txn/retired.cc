@@ -279,6 +279,8 @@ Result<NewObject> create_object(const Engine& engine, Txn& txn, RetiredKind kind
     const NodeView view(leaf.page());
     if (!view.has_room(row_key.size(), sizeof(RetiredRow))) {
       leaf.release();
+      pages.release();
+      frames.release();
       VG_TRY(retired.make_room(row_key, sizeof(RetiredRow)));
       continue;
     }

@@ -1,9 +1,11 @@
 #include "txn/row_ops.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/payload_buffer.h"
+#include "base/schedule_noise.h"
 #include "base/seeded_bug.h"
 #include "base/try.h"
 #include "buffer/mini_txn.h"
@@ -182,6 +184,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     changed.claimed = claim.first;
     if (writer.txn != nullptr && claim.first) writer.txn->written().push_back(std::move(note));
     if (claim.first) new_claim.made();
+    VG_NOISE(kChangeClaimed);
   }
 
   MiniTxn mini(engine.pool, engine.log, writer.txn != nullptr ? RecordKind::kUpdate : RecordKind::kSingle, writer.id(),
@@ -212,6 +215,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     }
   });
   new_claim.logged();
+  VG_NOISE(kChangeBeforeHistory);
   if (needs_entry && !remove) set_history(leaf.unlogged_bytes(), position.slot, true);
   if (writer.txn != nullptr) {
     // For the compensation: key and old value, a header, the blocks' headers.
@@ -377,46 +381,89 @@ Status wait_until_visible(const Engine& engine, std::uint64_t commit) {
   return wait_until_filled(engine, Lsn{commit});
 }
 
+namespace {
+
+/// What a key's leaf and the version table say about it.
+struct Seen {
+  bool present = false;
+  bool too_old = false;  ///< the version that the snapshot needs was dropped
+  std::uint8_t flags = 0;
+
+  bool in_chain() const noexcept { return present && (flags & kSlotOverflow) != 0; }
+};
+
+/// Looks a key up in its leaf, whose bytes may change meanwhile. `value`: of a key that is present.
+Seen look_up(const Engine& engine, const Tree& tree, const NodeView& leaf, Bytes key, Lsn snapshot, TxnId self,
+             std::string& value) {
+  Seen seen;
+  const NodeView::Found found = leaf.find(key);
+  if (!found.position.exact) return seen;
+  seen.flags = found.flags;
+  seen.present = (found.flags & kSlotGhost) == 0;
+  if (seen.present) value.assign(as_text(found.value));
+  if ((found.flags & kSlotHistory) == 0) return seen;
+  VG_NOISE(kReadBeforeVersions);
+  // The look comes after the slot was copied and before the leaf is validated.
+  VersionTable::LookupResult older = engine.versions.find(tree.object(), key, snapshot, self);
+  if (older.found == VersionTable::Found::kPage) return seen;
+  value = std::move(older.state.value);
+  return {older.state.present, older.found == VersionTable::Found::kTooOld, older.state.flags};
+}
+
+/// In the place of a reference the value. The snapshot that showed it is registered.
+Status follow(const Engine& engine, const Tree& tree, std::string& value) {
+  const std::string ref = value;
+  return read_chain(engine, tree.object(), as_bytes(ref), value);
+}
+
+}  // namespace
+
 Result<bool> get_entry(const Engine& engine, const Tree& tree, Bytes key, TxnId self, std::string& value) {
   SnapshotRegistry::Registration registration;
   bool registered = false;
-  const auto enter = [&] {
-    registration = engine.snapshots.enter([&] { return newest_snapshot(engine); });
-    registered = true;
-  };
   for (unsigned attempt = 0;; ++attempt) {
     const Lsn snapshot = registered ? registration.snapshot() : newest_snapshot(engine);
-    bool present = false;
-    bool too_old = false;
-    std::uint8_t flags = 0;
-    VG_TRY(tree.read_leaf(key, [&](const NodeView& leaf) {
-      present = too_old = false;
-      const NodeView::Found found = leaf.find(key);
-      if (!found.position.exact) return;
-      flags = found.flags;
-      present = (flags & kSlotGhost) == 0;
-      if (present) value.assign(as_text(found.value));
-      if ((flags & kSlotHistory) == 0) return;
-      // The look comes after the slot was copied and before the leaf is validated.
-      VersionTable::LookupResult older = engine.versions.find(tree.object(), key, snapshot, self);
-      if (older.found == VersionTable::Found::kPage) return;
-      too_old = older.found == VersionTable::Found::kTooOld;
-      present = older.state.present;
-      flags = older.state.flags;
-      value = std::move(older.state.value);
-    }));
-    if (too_old || (present && (flags & kSlotOverflow) != 0 && !registered)) {
+    Seen seen;
+    VG_TRY(tree.read_leaf(
+        key, [&](const NodeView& leaf) { seen = look_up(engine, tree, leaf, key, snapshot, self, value); }));
+    if (seen.too_old || (seen.in_chain() && !registered)) {
       // Whatever follows a reference out of a leaf registers first, and so does who was overtaken twice.
-      if (!too_old || attempt > 0) enter();
+      if (!seen.too_old || attempt > 0) {
+        registration = engine.snapshots.enter([&] { return newest_snapshot(engine); });
+        registered = true;
+      }
       continue;
     }
-    if (!present) return false;
-    if ((flags & kSlotOverflow) != 0) {
-      const std::string ref = value;
-      VG_TRY(read_chain(engine, tree.object(), as_bytes(ref), value));
-    }
-    return true;
+    if (seen.in_chain()) VG_TRY(follow(engine, tree, value));
+    return seen.present;
   }
+}
+
+Status get_entries(const Engine& engine, const Tree& tree, std::span<const std::string_view> keys, TxnId self,
+                   std::vector<std::optional<std::string>>& values) {
+  constexpr std::size_t kGroup = 64;
+  // Registered for all of them: what one key's writer has replaced since another key was read is still there.
+  const auto registration = engine.snapshots.enter([&] { return newest_snapshot(engine); });
+  values.resize(keys.size());
+  for (std::size_t first = 0; first < keys.size(); first += kGroup) {
+    const std::size_t count = std::min(keys.size() - first, kGroup);
+    std::array<Bytes, kGroup> group;
+    std::array<Seen, kGroup> seen;
+    for (std::size_t i = 0; i < count; ++i) {
+      group[i] = as_bytes(keys[first + i]);
+      if (!values[first + i]) values[first + i].emplace();
+    }
+    VG_TRY(tree.read_leaves(std::span(group).first(count), [&](std::size_t i, const NodeView& leaf) {
+      seen[i] = look_up(engine, tree, leaf, group[i], registration.snapshot(), self, *values[first + i]);
+    }));
+    for (std::size_t i = 0; i < count; ++i) {
+      std::optional<std::string>& value = values[first + i];
+      if (seen[i].too_old) return Error(ErrorCode::kConflict, "the snapshot of this read is too old; start it again");
+      if (seen[i].in_chain()) VG_TRY(follow(engine, tree, *value));
+      if (!seen[i].present) value.reset();
+    }
+  }
+  return {};
 }
 
 }  // namespace vaultgres

@@ -4,7 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "txn/engine.h"
 #include "txn/leaf_batch.h"
@@ -33,6 +36,13 @@ Result<bool> erase_single(const Engine& engine, TxnManager& manager, const Tree&
 
 /// The visible value of `key`, or false. `value` is overwritten. `self`: the reader's own transaction.
 Result<bool> get_entry(const Engine& engine, const Tree& tree, Bytes key, TxnId self, std::string& value);
+
+/// The visible values of many keys, in one snapshot: all answers belong to one state, but for changes of others that
+/// leave no version (put_single() and erase_single() where readers see the newest state), which may show as soon as
+/// they are made. `values` gets one for each key, none where there is none; memory of those that it has is used again.
+/// [no latch held]
+Status get_entries(const Engine& engine, const Tree& tree, std::span<const std::string_view> keys, TxnId self,
+                   std::vector<std::optional<std::string>>& values);
 
 /// The newest snapshot that a reader of this database is shown.
 Lsn newest_snapshot(const Engine& engine) noexcept;

@@ -63,6 +63,7 @@ Lsn SnapshotRegistry::raise_floor(Lsn newest) noexcept {
   std::uint64_t seen = floor_.load(std::memory_order_seq_cst);
   while (seen < raw(newest) && !floor_.compare_exchange_weak(seen, raw(newest), std::memory_order_seq_cst)) {
   }
+  VG_NOISE(kFloorRaised);
   std::uint64_t oldest = in_slot(newest);
   for (unsigned k = 0; k < kBlocksMax; ++k) {
     const Slot* block = blocks_[k].load(std::memory_order_seq_cst);

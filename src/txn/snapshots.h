@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/schedule_noise.h"
 #include "base/types.h"
 
 namespace vaultgres {
@@ -47,6 +48,7 @@ class SnapshotRegistry {
     do {
       registration.snapshot_ = now();
       registration.slot_->store(in_slot(registration.snapshot_), std::memory_order_seq_cst);
+      VG_NOISE(kSnapshotStored);
     } while (floor_.load(std::memory_order_seq_cst) > raw(registration.snapshot_));
     return registration;
   }

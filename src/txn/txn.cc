@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/held_latches.h"
 #include "base/payload_buffer.h"
+#include "base/schedule_noise.h"
 #include "base/seeded_bug.h"
 #include "base/try.h"
 #include "buffer/mini_txn.h"
@@ -35,6 +37,7 @@ DeferLockWaits::~DeferLockWaits() {
 }
 
 Status wait_for_holder(const Engine& engine, const std::shared_ptr<const TxnStatus>& holder) {
+  assert_may_wait("another transaction");
   if (deferred_wait != nullptr) {
     *deferred_wait = holder;
     return Error(ErrorCode::kConflict, "another transaction holds the key");
@@ -60,6 +63,7 @@ Status wait_while_held(const Engine& engine, const Txn& txn, ObjectId object, By
 }
 
 Status wait_until_filled(const Engine& engine, Lsn commit) {
+  assert_may_wait("records in front to be copied");
   while (engine.log.filled() < commit) {  // only copies into the log buffer are under way
     VG_TRY(engine.poison.check());
     std::this_thread::yield();
@@ -208,6 +212,7 @@ Status TxnManager::rollback_or_throw(std::unique_ptr<Txn> txn) {
   // Pages restored, then entries out. Where they could not be restored, the entries stay: readers under way still
   // find what was before.
   if (undone) {
+    VG_NOISE(kRollbackBeforeWithdraw);
     for (const Txn::Written& written : txn->written()) {
       engine_.versions.withdraw(written.object, as_bytes(written.key), txn->id());
     }

@@ -12,6 +12,8 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/held_latches.h"
+#include "base/schedule_noise.h"
 #include "base/seeded_bug.h"
 #include "base/try.h"
 #include "wal/block.h"
@@ -164,10 +166,12 @@ Log::Appended Log::Impl::append(Bytes record, FunctionRef<void(const Appended&)>
                          &place)) {
     poisoned = !flush(buffer.end());
   }
+  VG_NOISE(kLogReserved);
   const Appended appended{Lsn{place.address}, Lsn{place.lsn}};
   on_reserved(appended);
   // Without a limit its place in the ring may belong to a flush that hangs in a write.
   if (!poisoned) buffer.copy(place, record);
+  VG_NOISE(kLogCopied);
   buffer.complete(place);
   if (poisoned) return appended;
   // Sequentially consistent, as end_ and the flusher's disarming are: either this sees armed_ false, or the
@@ -225,10 +229,12 @@ void Log::Impl::lead(std::unique_lock<std::mutex>& lock) {
   newest_time_ = flight.time = std::max(newest_time_, now_us());  // a clock that is set back stands still here
   flights_.push_back(&flight);
   lock.unlock();
+  VG_NOISE(kFlushClosed);
 
   Status done;
   try {
     done = write(flight);
+    VG_NOISE(kFlushWritten);
     if (done) done = sync(flight);
   } catch (const std::bad_alloc&) {  // the flight must not stay in the list
     done = Error(ErrorCode::kOutOfMemory, "no memory while writing the log");
@@ -282,6 +288,7 @@ Status Log::Impl::sync(Flight& flight) {
     poison_.set(synced.error());  // before the next one may sync
     return synced;
   }
+  VG_NOISE(kFlushSynced);
   const std::lock_guard lock(flush_mutex_);
   for (std::size_t i = 0; i < count; ++i) covered[i]->synced = true;
   return {};
@@ -468,15 +475,18 @@ Log::Appended Log::append(Bytes record) {
   return impl_->append(record, [](const Appended&) {});
 }
 Status Log::flush(Lsn lsn) {
+  assert_may_wait("the log to be durable");
   return impl_->flush(raw(lsn));
 }
 Status Log::flush_all() {
+  assert_may_wait("all of the log to be durable");
   return impl_->flush_all();
 }
 void Log::request_flush() noexcept {
   impl_->request_flush();
 }
 Status Log::reserve(std::uint64_t bytes) {
+  assert_may_wait("log space");
   return impl_->reserve(bytes);
 }
 void Log::unreserve(std::uint64_t bytes) noexcept {
@@ -489,15 +499,18 @@ void Log::refuse_changes() noexcept {
   impl_->refuse_changes();
 }
 Status Log::prepare_spare() {
+  assert_may_wait("a spare log segment");
   return impl_->segments.prepare_spare();
 }
 Status Log::recycle(Lsn below) {
+  assert_may_wait("log segments to be given back");
   return impl_->recycle(raw(below));
 }
 bool Log::can_recycle(Lsn below) const {
   return impl_->segments.can_recycle(raw(below));
 }
 Status Log::read(Lsn address, std::vector<std::byte>& record) {
+  assert_may_wait("a log record to be read");
   return impl_->read(raw(address), record);
 }
 const LogEpoch& Log::epoch() const noexcept {

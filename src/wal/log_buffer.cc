@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/check.h"
+#include "base/schedule_noise.h"
 
 namespace vaultgres {
 namespace {
@@ -97,6 +98,7 @@ void LogBuffer::complete(const Reservation& reservation) noexcept {
 
 void LogBuffer::publish_filled() noexcept {
   std::uint64_t limit = end_.load(std::memory_order_seq_cst);  // before the slots
+  VG_NOISE(kLogEndRead);
   for (const Slot& slot : slots_) limit = std::min(limit, slot.begin.load(std::memory_order_seq_cst));
   std::uint64_t filled = filled_.load(std::memory_order_relaxed);
   // Release: pairs with filled(); who sees the new value sees the copies below it.

@@ -1,5 +1,5 @@
 // Goal: pages that have become empty enough are merged away, whichever neighbour has room for what is left, and no page
-// is merged that the next insert would split again.
+// is merged that the next insert would split again; a page that nobody has room for gets entries of a neighbour.
 //
 // Method: the leaves of a loaded tree are thinned out one by one; trees of the longest keys, whose inner nodes have few
 // children, are emptied in random order.
@@ -35,6 +35,19 @@ class MergeTest : public ::testing::Test {
   void remove(const std::vector<std::string>& keys, std::size_t from, std::size_t to) {
     for (std::size_t i = from; i < to; ++i) space_.remove(tree_, keys.at(i));
   }
+  /// All but two entries of `leaf` are removed: `giver` has no room for these, and gives some of its own.
+  void expect_shared(const std::vector<std::vector<std::string>>& before, std::size_t leaf, std::size_t giver) {
+    remove(before[leaf], 2, before[leaf].size());
+    must(tree_.merge_at(as_bytes(before[leaf][0])));
+    const auto after = keys();
+    ASSERT_EQ(after.size(), before.size());
+    EXPECT_GT(after[leaf].size(), before[giver].size() / 3);
+    EXPECT_GT(after[giver].size(), before[giver].size() / 3);
+    EXPECT_EQ(after[leaf].size() + after[giver].size(), before[giver].size() + 2);
+    std::vector<std::string> all;
+    for (const auto& one : after) all.insert(all.end(), one.begin(), one.end());
+    EXPECT_TRUE(std::is_sorted(all.begin(), all.end()));
+  }
   std::size_t leaves() { return space_.content(tree_).leaves.size(); }
 
   TreeSpace space_;
@@ -64,8 +77,8 @@ TEST_F(MergeTest, AMergedLeafHasRoomForInserts) {
   must(tree_.merge_at(as_bytes(before[2][0])));
   EXPECT_EQ(leaves(), before.size());
   // But an empty leaf is not kept for that.
-  remove(before[2], 0, rest);
-  must(tree_.merge_at(as_bytes(before[2][0])));
+  remove(before[3], 0, before[3].size());
+  must(tree_.merge_at(as_bytes(before[3][0])));
   EXPECT_EQ(leaves(), before.size() - 1);
 }
 
@@ -77,6 +90,18 @@ TEST_F(MergeTest, EmptyLeavesOnBothSidesGoWithTheOneBetween) {
   for (std::size_t leaf = last - 2; leaf <= last; ++leaf) remove(before[leaf], 0, before[leaf].size());
   must(tree_.merge_at(as_bytes(before[last - 1][0])));
   EXPECT_EQ(keys(), std::vector(before.begin(), before.end() - 3));
+}
+
+TEST_F(MergeTest, AnAlmostEmptyLeafBetweenFullOnesGetsEntriesOfTheRightOne) {
+  fill();
+  const auto before = keys();
+  expect_shared(before, 1, 2);
+}
+
+TEST_F(MergeTest, TheLastLeafGetsEntriesOfItsLeftNeighbour) {
+  fill();
+  const auto before = keys();
+  expect_shared(before, before.size() - 1, before.size() - 2);
 }
 
 /// Trees of 300 of the longest keys. Those of a group differ in their last bytes only, so that separators are as long

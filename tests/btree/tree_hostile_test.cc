@@ -134,6 +134,23 @@ TEST_F(HostileTreeTest, ALeafThatDoesNotCoverTheKeyIsNotRead) {
   EXPECT_TRUE(read({Kind::kCovering, as_bytes(first_key(leaves_[1]))})) << "the others are as before";
 }
 
+// Whoever goes on from a page with its latch in hand would wait for himself, as soon as somebody else waits for the
+// page.
+TEST_F(HostileTreeTest, ANodeThatLeadsToItselfIsNotLatchedTwice) {
+  constexpr char kItself[] = "leads back to itself";
+  const std::string key = first_key(leaves_[2]);
+  const std::string end = first_key(leaves_[4]);
+  const TestPage root = with_child(space_.image_of(tree_.root()), 2, tree_.root());
+  expect_damage_while(tree_.root(), root, kItself, [&] {
+    const auto size = tree_.estimate(as_bytes(key), as_bytes(end));
+    return size ? Status() : Status(size.error());
+  });
+  space_.replace_node(tree_.root(), root.bytes());
+  std::string problems;
+  EXPECT_TRUE(tree_.walk([](const NodeView&, PageId) {}, [&](PageId, const std::string& what) { problems += what; }));
+  EXPECT_NE(problems.find(kItself), std::string::npos) << problems;
+}
+
 // A leaf as it was before it was split still covers the key, but reaches further than its parent says. A split or merge
 // that believed it would put the keys behind that place into the tree a second time.
 TEST_F(HostileTreeTest, ALeafFromBeforeItsSplitIsNeitherSplitNorMerged) {

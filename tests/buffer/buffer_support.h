@@ -42,7 +42,7 @@ class PoolWorld {
   /// The test validator's idea of a page that is not sound although its checksum is.
   static constexpr std::uint64_t kUnsound = 0xBAD;
 
-  explicit PoolWorld(SimFileSystem& disk, std::size_t frames = 32, bool fresh = true, std::uint64_t epoch = 1,
+  explicit PoolWorld(FileSystem& disk, std::size_t frames = 32, bool fresh = true, std::uint64_t epoch = 1,
                      BufferOptions options = {}) {
     if (fresh) {
       EXPECT_TRUE(disk.make_directory("/db"));

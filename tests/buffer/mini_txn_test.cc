@@ -33,9 +33,9 @@ class MiniTxnTest : public ::testing::Test {
 TEST_F(MiniTxnTest, TheRecordCarriesEveryChangeInOrderAndPagesCarryItsLsn) {
   Log::Appended appended;
   {
-    ExclusiveGuard second = latch(2);
     MiniTxn mini(world_.pool(), world_.log(), RecordKind::kUpdate, TxnId{7}, Lsn{99});
     ExclusiveGuard& first = mini.own(latch(1));
+    ExclusiveGuard second = latch(2);
     mini.add(first, kFill, bytes_of(10));
     mini.add(second, kFill, bytes_of(20));
     mini.add(first, kFill, bytes_of(11));

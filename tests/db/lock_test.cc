@@ -22,26 +22,18 @@
 #include "support/mount.h"
 #include "support/other_process.h"
 #include "support/random.h"
+#include "support/sanitizers.h"
 #include "support/scale.h"
 #include "support/temp_directory.h"
 
 namespace vaultgres {
 namespace {
 
-#ifdef __SANITIZE_THREAD__
-constexpr bool kForksMayStartThreads = false;
-#else
-constexpr bool kForksMayStartThreads = true;
-#endif
 #define VG_SKIP_UNLESS_FORKS_MAY_START_THREADS() \
-  if (!kForksMayStartThreads) GTEST_SKIP() << "the thread sanitizer knows no threads of a forked process"
+  if (kThreadSanitizer) GTEST_SKIP() << "the thread sanitizer knows no threads of a forked process"
 
 // A fork beside another thread that allocates leaves the lock of the address sanitizer's allocator taken in the child.
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kForksBesideThreadsMayAllocate = false;
-#else
-constexpr bool kForksBesideThreadsMayAllocate = true;
-#endif
+constexpr bool kForksBesideThreadsMayAllocate = !kAddressSanitizer;
 #define VG_SKIP_UNLESS_FORKS_BESIDE_THREADS_MAY_ALLOCATE() \
   if (!kForksBesideThreadsMayAllocate) GTEST_SKIP() << "the address sanitizer's allocator knows no forks"
 
@@ -494,9 +486,7 @@ class NoDescriptors {
 
 // A number that became free would be that of the next file which the child opens: it would write into that.
 TEST_F(ForkTest, AChildThatCanHaveNoMoreDescriptorsKeepsTheNumbersOfItsParentsFiles) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "sanitizers take descriptors of their own";
-#endif
+  if (kSanitized) GTEST_SKIP() << "sanitizers take descriptors of their own";
   const std::string own = parent_.file("own");
   const auto file = *posix_file_system().open(parent_.file("file"), OpenMode::kCreate);
   const NoDescriptors none;

@@ -98,7 +98,8 @@ TEST_F(SalvageTest, ManyDamagedPagesAtOnce) {
     for (const auto& [name, content] : before_.maps) {
       if (catalog) break;
       Content left = content;
-      std::erase_if(left, [&](const auto& entry) { return keys_lost[name].contains(entry.first); });
+      const auto& lost = keys_lost[name];
+      std::erase_if(left, [&](const auto& entry) { return lost.contains(entry.first); });
       EXPECT_TRUE(salvaged.all.maps.at(name) == left) << name;
     }
     for (const std::uint32_t id : ids) put_page(id, page(id));

@@ -1,5 +1,6 @@
 // Goal: the ways in which concurrent B+Trees have gone wrong elsewhere do not happen here. Each test is named after
 // what goes wrong. Most matter with 1-KiB pages, whose trees are deep and whose leaves split and merge all the time.
+// Scans beside many writers: scan_test.cc.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -7,18 +8,14 @@
 #include <functional>
 #include <thread>
 
-#include "support/crash_workload.h"
+#include "stress/stress_support.h"
+#include "support/database.h"
 #include "support/scale.h"
 #include "support/sim_file_system.h"
 #include "support/watchdog.h"
 
 namespace vaultgres {
 namespace {
-
-std::string number_key(std::uint64_t i) {
-  std::string key = std::to_string(i);
-  return std::string(8 - key.size(), '0') + key;
-}
 
 class ConcurrencyTest : public ::testing::Test {
  protected:
@@ -32,35 +29,10 @@ class ConcurrencyTest : public ::testing::Test {
   void put(std::uint64_t i, std::size_t bytes = 60) { ASSERT_OK(map_.put(number_key(i), std::string(bytes, 'v'))); }
   void erase(std::uint64_t i) { ASSERT_OK(map_.erase(number_key(i))); }
 
-  /// Runs `body(thread)` on so many threads.
-  static void on_threads(unsigned count, const std::function<void(unsigned)>& body) {
-    std::vector<std::thread> threads;
-    for (unsigned t = 0; t < count; ++t) threads.emplace_back(body, t);
-    for (std::thread& thread : threads) thread.join();
-  }
-  /// Writers insert and delete between the indelible keys until `reading` has returned.
-  void while_neighbours_change(unsigned writers, std::uint64_t keys, std::uint64_t indelible_every,
+  /// While others change what lies between the keys that stay.
+  void while_neighbours_change(unsigned threads, std::uint64_t keys, std::uint64_t kept_every,
                                const std::function<void()>& reading) {
-    std::atomic<bool> done{false};
-    std::vector<std::thread> threads;
-    for (unsigned t = 0; t < writers; ++t) {
-      threads.emplace_back([&, t] {
-        TestRandom random(50 + t);
-        while (!done.load()) {
-          // A stretch filled, then emptied: splits, then merges.
-          const std::uint64_t from = random.uniform(keys);
-          for (const bool fill : {true, false}) {
-            for (std::uint64_t i = from; i < std::min(keys, from + 200) && !done.load(); ++i) {
-              if (i % indelible_every == 0 || i % writers != t) continue;
-              fill ? put(i, 20 + i % 150) : erase(i);
-            }
-          }
-        }
-      });
-    }
-    reading();
-    done.store(true);
-    for (std::thread& thread : threads) thread.join();
+    vaultgres::while_neighbours_change(map_, {threads, keys, kept_every, nullptr}, reading);
   }
 
   Watchdog watchdog_{"a test of concurrency", std::chrono::seconds(120)};
@@ -124,32 +96,6 @@ TEST_F(ConcurrencyTest, DisjointInsertsLoseAKey) {
   expect_sound(db_);
 }
 
-TEST_F(ConcurrencyTest, ARangeScanLeavesItsBounds) {
-  constexpr std::uint64_t kKeys = 3000;
-  for (std::uint64_t i = 0; i < kKeys; i += 10) put(i);
-  while_neighbours_change(3, kKeys, 10, [&] {
-    TestRandom random;
-    for (std::uint64_t scan = 0; scan < scaled(1500); ++scan) {
-      KeyRange range;
-      const std::uint64_t from = random.uniform(kKeys);
-      range.from = number_key(from);
-      range.to = number_key(from + random.uniform(300));
-      range.from_inclusive = random.one_in(2);
-      range.to_inclusive = random.one_in(2);
-      Cursor cursor = map_.cursor(range);
-      const bool forward = random.one_in(2);
-      for (Result<bool> more = forward ? cursor.first() : cursor.last();;
-           more = forward ? cursor.next() : cursor.prev()) {
-        ASSERT_OK(more);
-        if (!*more) break;
-        ASSERT_TRUE(range.from_inclusive ? cursor.key() >= *range.from : cursor.key() > *range.from) << cursor.key();
-        ASSERT_TRUE(range.to_inclusive ? cursor.key() <= *range.to : cursor.key() < *range.to) << cursor.key();
-      }
-    }
-  });
-  expect_sound(db_);
-}
-
 TEST_F(ConcurrencyTest, APointReadMissesAKeyWhoseNeighboursSplitAndMerge) {
   constexpr std::uint64_t kKeys = 3000;
   for (std::uint64_t i = 0; i < kKeys; i += 10) put(i, i % 150);
@@ -161,33 +107,6 @@ TEST_F(ConcurrencyTest, APointReadMissesAKeyWhoseNeighboursSplitAndMerge) {
       ASSERT_OK(value);
       ASSERT_TRUE(value->has_value()) << "key " << i << " was not found";
       ASSERT_EQ(**value, std::string(i % 150, 'v'));
-    }
-  });
-  expect_sound(db_);
-}
-
-TEST_F(ConcurrencyTest, AScanMissesOrRepeatsIndelibleKeys) {
-  constexpr std::uint64_t kKeys = 3000;
-  for (std::uint64_t i = 0; i < kKeys; i += 10) put(i);
-  while_neighbours_change(3, kKeys, 10, [&] {
-    for (std::uint64_t scan = 0; scan < scaled(60); ++scan) {
-      const bool forward = scan % 2 == 0;
-      Cursor cursor = map_.cursor();
-      std::uint64_t indelible = 0;
-      std::string last;
-      for (Result<bool> more = forward ? cursor.first() : cursor.last();;
-           more = forward ? cursor.next() : cursor.prev()) {
-        ASSERT_OK(more);
-        if (!*more) break;
-        ASSERT_TRUE(last.empty() || (forward ? cursor.key() > last : cursor.key() < last))
-            << last << ", " << cursor.key();
-        last = cursor.key();
-        if (std::stoull(last) % 10 != 0) continue;
-        const std::uint64_t expected = forward ? indelible : kKeys / 10 - 1 - indelible;
-        ASSERT_EQ(std::stoull(last), expected * 10) << "scan " << scan;
-        ++indelible;
-      }
-      ASSERT_EQ(indelible, kKeys / 10) << "scan " << scan;
     }
   });
   expect_sound(db_);

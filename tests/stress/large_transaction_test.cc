@@ -14,6 +14,7 @@
 #include "support/cases.h"
 #include "support/database.h"
 #include "support/hooked_file_system.h"
+#include "support/sanitizers.h"
 #include "support/scale.h"
 #include "support/table.h"
 #include "support/temp_directory.h"
@@ -24,13 +25,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kSmallCacheBytes = std::size_t{2} << 20;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::chrono::seconds kLongestWait(60);
-constexpr std::uint64_t kWrittenBytes = 2 * kSmallCacheBytes;
-#else
-constexpr std::chrono::seconds kLongestWait(5);
-constexpr std::uint64_t kWrittenBytes = 10 * kSmallCacheBytes;
-#endif
+constexpr std::chrono::seconds kLongestWait(kSanitized ? 60 : 5);
+constexpr std::uint64_t kWrittenBytes = (kSanitized ? 2 : 10) * kSmallCacheBytes;
 
 Options options() {
   Options options;

@@ -20,14 +20,9 @@
 #include "support/cases.h"
 #include "support/database.h"
 #include "support/random.h"
+#include "support/sanitizers.h"
 #include "support/scale.h"
 #include "support/temp_directory.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define VG_MEMORY_IS_ANOTHERS 1
-#else
-#define VG_MEMORY_IS_ANOTHERS 0
-#endif
 
 namespace vaultgres {
 namespace {
@@ -222,7 +217,7 @@ Usage usage_of(const std::function<Status(const std::string& directory)>& work) 
 }
 
 TEST(MemoryTest, StaysWithinCacheAnd64MiB) {
-  if (VG_MEMORY_IS_ANOTHERS) GTEST_SKIP() << "a sanitizer's memory is not ours";
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's memory is not ours";
   // About 170 bytes each in the heap: 20 times the cache.
   const auto rows = static_cast<std::int64_t>(20 * kCacheBytes / 170);
   const std::chrono::seconds seconds(scaled(10));
@@ -235,7 +230,7 @@ TEST(MemoryTest, StaysWithinCacheAnd64MiB) {
 
 // The test of the test: without the limit of what transactions remember.
 TEST(MemoryTest, ControlMemoryWithoutALimitIsNoticed) {
-  if (VG_MEMORY_IS_ANOTHERS) GTEST_SKIP() << "a sanitizer's memory is not ours";
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's memory is not ours";
   if (kPageBytes < 8192) GTEST_SKIP() << "keys are too short for so much memory";
   const SeededBugScope bug(SeededBug::kVersionsUnlimited);
   const Usage usage = usage_of([](const std::string& directory) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "base/function_ref.h"
@@ -123,10 +124,12 @@ class PageSpace {
     mini.commit();
   }
 
-  /// So many frames, which nobody else has meanwhile.
+  /// So many frames, which nobody else has meanwhile; not the calling thread's own, which may need some.
   std::vector<FrameTicket> take_frames(std::size_t count) {
     std::vector<FrameTicket> taken;
-    while (taken.size() < count) taken.push_back(must(pool->reserve_frames(1)));
+    std::thread([&] {
+      while (taken.size() < count) taken.push_back(must(pool->reserve_frames(1)));
+    }).join();
     return taken;
   }
   /// Every page goes to disk and out of the cache. Nobody holds one.
