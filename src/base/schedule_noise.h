@@ -114,8 +114,8 @@ inline constexpr std::size_t kNoisePoints = kNoiseNames.size();
 static_assert(kNoisePoints >= 30 && kNoisePoints <= UINT8_MAX);
 
 /// Who is delayed, where, how often and how. One word, so that threads which pass while a scope begins or ends see one
-/// plan or the other.
-struct NoisePlan {
+/// plan or the other; aligned as one, or clang calls a library for it.
+struct alignas(8) NoisePlan {
   enum class Delay : std::uint8_t { kPause, kYield, kSleep };
   static constexpr std::uint8_t kNowhere = UINT8_MAX;
   static constexpr unsigned kPointsMax = 3;
