@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/held_latches.h"
+#include "base/std_atomics.h"
 
 namespace vaultgres {
 
@@ -151,7 +152,7 @@ class SharedGate {
     holder_.unlock();
   }
   void wait_empty() const {
-    while (!counter_.empty()) std::this_thread::yield();
+    for (StdAtomics::Backoff backoff; !counter_.empty();) backoff.pause();
   }
 
   std::atomic<State> state_{State::kOpen};

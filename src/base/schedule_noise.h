@@ -20,12 +20,13 @@ namespace vaultgres {
 
 // clang-format off
 #define VG_NOISE_POINTS(point)                                       \
+  /* base */                                                         \
+  point(kSleepBefore,             "sleep.before")                    \
+  point(kSleepWoken,              "sleep.woken")                     \
   /* buffer: latches */                                              \
   point(kLatchTaken,              "latch.taken")                     \
   point(kLatchBeforeUnlock,       "latch.before_unlock")             \
   point(kLatchSharedBeforeUnlock, "latch.shared_before_unlock")      \
-  point(kLatchBeforeSleep,        "latch.before_sleep")              \
-  point(kLatchWoken,              "latch.woken")                     \
   /* buffer: guards */                                               \
   point(kOptimisticVersionRead,   "optimistic.version_read")         \
   point(kValidateBefore,          "validate.before")                 \
@@ -61,7 +62,7 @@ namespace vaultgres {
   point(kDescentLeafVisited,      "descent.leaf_visited")            \
   point(kTrailLinkRead,           "trail.link_read")                 \
   point(kTrailSiblingRead,        "trail.sibling_read")              \
-  point(kPathBeforeUpgrade,       "path.before_upgrade")             \
+  point(kPathBeforeLatch,         "path.before_latch")               \
   point(kPathParentTaken,         "path.parent_taken")               \
   point(kLatchedChildTaken,       "latched.child_taken")             \
   point(kLatchedBeforeLoad,       "latched.before_load")             \
@@ -91,6 +92,7 @@ namespace vaultgres {
   point(kSnapshotStored,          "snapshot.stored")                 \
   point(kFloorRaised,             "floor.raised")                    \
   /* wal */                                                          \
+  point(kLogClaimed,              "wal.claimed")                     \
   point(kLogReserved,             "wal.reserved")                    \
   point(kLogCopied,               "wal.copied")                      \
   point(kLogEndRead,              "wal.end_read")                    \

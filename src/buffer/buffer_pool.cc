@@ -91,20 +91,18 @@ Result<OptimisticGuard> BufferPool::optimistic_slow(PageId id, Hint hint) {
   LoadPin pin;
   bool loaded = false;
   for (;;) {
-    const std::uint64_t word = entry.latch.begin_read();
-    if (Latch::is_exclusive(word)) [[unlikely]] {
+    const Translation::Seen seen = entry.begin_read();
+    if (Latch::is_exclusive(seen.word)) [[unlikely]] {
       entry.wait_for_holder();
       continue;
     }
-    VG_NOISE(kOptimisticVersionRead);
-    const std::uint64_t place = entry.place.load(std::memory_order_acquire);
-    if ((place & Translation::kResident) == 0) [[unlikely]] {
+    if (!Translation::is_resident(seen.place)) [[unlikely]] {
       VG_ASSIGN(pin, impl_->fault(this, id, hint));
       loaded = true;
       continue;
     }
-    if (!loaded) impl_->touch(entry, place, hint);
-    return optimistic_guard(id, entry, word, place);
+    if (!loaded) impl_->touch(entry, seen.place, hint);
+    return optimistic_guard(id, entry, seen);
   }
 }
 
@@ -112,21 +110,19 @@ OptimisticGuard BufferPool::optimistic_if_ready_slow(PageId id, Hint hint) {
   assert_may_wait("a page");
   if (raw(id) >= page_count()) return {};
   Translation& entry = impl_->entry(id);
-  const std::uint64_t word = entry.latch.begin_read();
-  VG_NOISE(kOptimisticVersionRead);
-  const std::uint64_t place = entry.place.load(std::memory_order_acquire);
-  if (Latch::is_exclusive(word) || (place & Translation::kResident) == 0) return {};
-  impl_->touch(entry, place, hint);
-  return optimistic_guard(id, entry, word, place);
+  const Translation::Seen seen = entry.begin_read();
+  if (Latch::is_exclusive(seen.word) || !Translation::is_resident(seen.place)) return {};
+  impl_->touch(entry, seen.place, hint);
+  return optimistic_guard(id, entry, seen);
 }
 
-/// `place`, read after the latch word, says that the page is resident.
-OptimisticGuard BufferPool::optimistic_guard(PageId id, Translation& entry, std::uint64_t word, std::uint64_t place) {
+/// The page was seen to be resident.
+OptimisticGuard BufferPool::optimistic_guard(PageId id, Translation& entry, const Translation::Seen& seen) {
   OptimisticGuard guard;
   guard.entry_ = &entry;
-  guard.version_ = Latch::version_of(word);
+  guard.version_ = Latch::version_of(seen.word);
   guard.id_ = id;
-  const std::byte* frame = impl_->frames_->bytes(static_cast<std::uint32_t>(place >> Translation::kPlaceShift));
+  const std::byte* frame = impl_->frames_->bytes(Translation::frame_of(seen.place));
 #ifdef VG_WORD_ATOMIC_PAGES
   guard.copy_ = std::make_unique_for_overwrite<std::byte[]>(kPageBytes);
   load_page_bytes(frame, guard.copy_.get());
@@ -175,7 +171,7 @@ SharedGuard BufferPool::shared_guard(PageId id, std::uint64_t place) noexcept {
   SharedGuard guard;
   guard.pool_ = this;
   guard.entry_ = &impl_->entry(id);
-  guard.bytes_ = impl_->frames_->bytes(static_cast<std::uint32_t>(place >> Translation::kPlaceShift));
+  guard.bytes_ = impl_->frames_->bytes(Translation::frame_of(place));
   guard.id_ = id;
   note_page_rank(*guard.entry_, id, guard.page());
   return guard;
@@ -185,7 +181,7 @@ ExclusiveGuard BufferPool::exclusive_guard(PageId id, std::uint64_t place) noexc
   ExclusiveGuard guard;
   guard.pool_ = this;
   guard.entry_ = &impl_->entry(id);
-  guard.bytes_ = impl_->frames_->bytes(static_cast<std::uint32_t>(place >> Translation::kPlaceShift));
+  guard.bytes_ = impl_->frames_->bytes(Translation::frame_of(place));
   guard.id_ = id;
 #ifdef VG_WORD_ATOMIC_PAGES
   guard.frame_bytes_ = guard.bytes_;
@@ -199,46 +195,30 @@ ExclusiveGuard BufferPool::exclusive_guard(PageId id, std::uint64_t place) noexc
 
 std::optional<SharedGuard> BufferPool::shared_if_resident(PageId id) {
   if (raw(id) >= page_count()) return std::nullopt;
-  Translation& entry = impl_->entry(id);
-  if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return std::nullopt;
-  VG_NOISE(kSharedCheckedResident);
-  entry.lock_shared();
-  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) != 0) return shared_guard(id, place);
-  entry.unlock_shared();
-  return std::nullopt;
+  const std::uint64_t place = impl_->entry(id).shared_if_resident();
+  if (place == Translation::kAbsent) return std::nullopt;
+  return shared_guard(id, place);
 }
 
 std::optional<ExclusiveGuard> BufferPool::exclusive_if_resident(PageId id) {
   if (raw(id) >= page_count()) return std::nullopt;
-  Translation& entry = impl_->entry(id);
-  if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return std::nullopt;
-  VG_NOISE(kExclusiveCheckedResident);
-  entry.lock_exclusive();
-  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) != 0) return exclusive_guard(id, place);
-  entry.unlock_exclusive();
-  return std::nullopt;
+  const std::uint64_t place = impl_->entry(id).exclusive_if_resident();
+  if (place == Translation::kAbsent) return std::nullopt;
+  return exclusive_guard(id, place);
 }
 
 std::optional<SharedGuard> BufferPool::try_shared(PageId id) {
   if (raw(id) >= page_count()) return std::nullopt;
-  Translation& entry = impl_->entry(id);
-  if (!entry.try_shared()) return std::nullopt;
-  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) != 0) return shared_guard(id, place);
-  entry.unlock_shared();
-  return std::nullopt;
+  const std::uint64_t place = impl_->entry(id).try_shared_if_resident();
+  if (place == Translation::kAbsent) return std::nullopt;
+  return shared_guard(id, place);
 }
 
 std::optional<ExclusiveGuard> BufferPool::try_exclusive(PageId id) {
   if (raw(id) >= page_count()) return std::nullopt;
-  Translation& entry = impl_->entry(id);
-  if (!entry.try_exclusive()) return std::nullopt;
-  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) != 0) return exclusive_guard(id, place);
-  entry.unlock_exclusive();
-  return std::nullopt;
+  const std::uint64_t place = impl_->entry(id).try_exclusive_if_resident();
+  if (place == Translation::kAbsent) return std::nullopt;
+  return exclusive_guard(id, place);
 }
 
 std::optional<ExclusiveGuard> BufferPool::try_upgrade(OptimisticGuard guard) {
@@ -278,7 +258,7 @@ ExclusiveGuard BufferPool::create(PageId id, FrameTicket& ticket) {
   Translation& entry = impl_->entry(id);
   entry.lock_exclusive();
   VG_NOISE(kCreateLatched);
-  if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) {
+  if (!entry.is_resident()) {
     VG_CHECK(ticket.count_ > 0, "no frame was reserved for a new page");
     impl_->new_frame(entry, id, ticket.frames_[--ticket.count_]);
   }
@@ -291,13 +271,10 @@ void BufferPool::Impl::new_frame(Translation& entry, PageId id, std::uint32_t nu
   static constexpr std::byte kZeros[kPageBytes] = {};
   publish(number, kZeros);
   Frame& frame = (*frames_)[number];
-  frame.page.store(raw(id), std::memory_order_relaxed);
   frame.disk_checksum_known.store(false, std::memory_order_relaxed);
-  frame.pins.store(0, std::memory_order_relaxed);
   frame.rounds.store(0, std::memory_order_relaxed);
   frame.scanned.store(false, std::memory_order_relaxed);
-  entry.place.store(std::uint64_t{number} << Translation::kPlaceShift | Translation::kResident | Translation::kMark,
-                    std::memory_order_release);
+  entry.enter(frame, number, raw(id), /*pins=*/0, Translation::kMark);
 }
 
 // --- Redo
@@ -330,11 +307,7 @@ Result<BufferPool::RedoPage> BufferPool::exclusive_for_redo(PageId id) {
     }
     if (pin.error().code() != ErrorCode::kCorruption) return pin.error();
     VG_ASSIGN(FrameTicket ticket, reserve_frames(1));
-    entry.lock_exclusive();
-    if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) != 0) {  // who reads ahead was faster
-      entry.unlock_exclusive();
-      continue;
-    }
+    if (!entry.latch_absent()) continue;  // who reads ahead was faster
     entry.place.store(0, std::memory_order_relaxed);
     impl_->new_frame(entry, id, ticket.frames_[--ticket.count_]);
     return RedoPage{exclusive_guard(id, entry.place.load(std::memory_order_relaxed)), true};
@@ -349,9 +322,8 @@ void BufferPool::mark_redone(ExclusiveGuard& guard, Lsn record_start, std::optio
 void BufferPool::drop_absent(RedoPage page) {
   const std::uint32_t number = frame_of(page.guard);
   Frame& frame = (*impl_->frames_)[number];
-  VG_CHECK(Impl::may_go(frame), "an absent page was used by somebody");  // its latch was held since it was made
-  impl_->entry(page.guard.id()).place.store(0, std::memory_order_release);
-  frame.page.store(raw(kNoPage), std::memory_order_relaxed);
+  VG_CHECK(frame.may_go(), "an absent page was used by somebody");  // its latch was held since it was made
+  impl_->entry(page.guard.id()).leave(frame);
   page.guard.release();
   impl_->give_frame(number);
 }
@@ -377,7 +349,7 @@ Status BufferPool::check_redone() {
 }
 
 std::uint32_t BufferPool::frame_of(const ExclusiveGuard& guard) const noexcept {
-  return static_cast<std::uint32_t>(guard.entry_->place.load(std::memory_order_relaxed) >> Translation::kPlaceShift);
+  return Translation::frame_of(guard.entry_->place.load(std::memory_order_relaxed));
 }
 
 /// Under the page's exclusive latch.
@@ -448,7 +420,7 @@ BufferPool::Held BufferPool::held() const {
   std::uint64_t in_use = frames.free_count();
   for (std::uint32_t frame = 0; frame < frames.count(); ++frame) {
     held.pins += frames[frame].pins.load(std::memory_order_relaxed);
-    in_use += frames[frame].page.load(std::memory_order_relaxed) != raw(kNoPage);
+    in_use += frames[frame].page.load(std::memory_order_relaxed) != Frame::kFree;
   }
   held.frames = frames.count() - in_use;
   return held;
@@ -509,7 +481,7 @@ LoadPin& LoadPin::operator=(LoadPin&& other) noexcept {
 
 void LoadPin::release() noexcept {
   if (pool_ == nullptr) return;
-  (*pool_->impl_->frames_)[frame_].pins.fetch_sub(1, std::memory_order_release);
+  (*pool_->impl_->frames_)[frame_].unpin();
   pool_ = nullptr;
 }
 

@@ -217,7 +217,7 @@ class BufferPool {
   OptimisticGuard optimistic_in_use(PageId id) noexcept;
   Result<OptimisticGuard> optimistic_slow(PageId id, Hint hint);
   OptimisticGuard optimistic_if_ready_slow(PageId id, Hint hint);
-  OptimisticGuard optimistic_guard(PageId id, Translation& entry, std::uint64_t word, std::uint64_t place);
+  OptimisticGuard optimistic_guard(PageId id, Translation& entry, const Translation::Seen& seen);
   SharedGuard shared_guard(PageId id, std::uint64_t place) noexcept;
   ExclusiveGuard exclusive_guard(PageId id, std::uint64_t place) noexcept;
   std::uint32_t frame_of(const ExclusiveGuard& guard) const noexcept;
@@ -235,14 +235,11 @@ inline OptimisticGuard BufferPool::optimistic_in_use([[maybe_unused]] PageId id)
 #ifndef VG_WORD_ATOMIC_PAGES
   if (raw(id) < page_count()) [[likely]] {
     Translation& entry = hot_.table[raw(id)];
-    // The latch first: whatever changes after it, the place included, raises the version.
-    const std::uint64_t word = entry.latch.begin_read();
-    VG_NOISE(kOptimisticVersionRead);
-    const std::uint64_t place = entry.place.load(std::memory_order_acquire);
-    if (Translation::in_use(place) && !Latch::is_exclusive(word)) [[likely]] {
+    const Translation::Seen seen = entry.begin_read();
+    if (Translation::in_use(seen.place) && !Latch::is_exclusive(seen.word)) [[likely]] {
       guard.entry_ = &entry;
-      guard.bytes_ = hot_.frames + Translation::frame_of(place) * kPageBytes;
-      guard.version_ = Latch::version_of(word);
+      guard.bytes_ = hot_.frames + Translation::frame_of(seen.place) * kPageBytes;
+      guard.version_ = Latch::version_of(seen.word);
       guard.id_ = id;
     }
   }

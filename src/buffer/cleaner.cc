@@ -152,7 +152,7 @@ std::vector<std::uint32_t> BufferPool::Impl::dirty_pages(std::uint64_t rec_lsn_b
     const std::uint64_t rec_lsn = frame.rec_lsn.load(std::memory_order_acquire);
     if (rec_lsn >= rec_lsn_below) continue;
     const std::uint32_t page = frame.page.load(std::memory_order_relaxed);
-    if (page != raw(kNoPage)) pages.push_back(page);
+    if (page != Frame::kFree) pages.push_back(page);
   }
   std::sort(pages.begin(), pages.end());
   // A page may have moved to a frame that the scan had yet to see; twice in one batch it would be called clean
@@ -210,8 +210,8 @@ unsigned BufferPool::Impl::copy_batch(std::span<const std::uint32_t> pages, Lsn*
     Translation& entry = hot_.table[page];
     entry.lock_shared();
     const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-    const auto number = static_cast<std::uint32_t>(place >> Translation::kPlaceShift);
-    if ((place & Translation::kResident) == 0 ||
+    const std::uint32_t number = Translation::frame_of(place);
+    if (!Translation::is_resident(place) ||
         (*frames_)[number].rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
       entry.unlock_shared();
       continue;

@@ -13,9 +13,9 @@ bool BufferPool::is_sound_copy(PageId id, Bytes page) const noexcept {
   const std::uint64_t stored = page_header(page).checksum.get();
   if (stored != page_checksum(impl_->database_, id, page)) return false;
   const std::uint64_t place = impl_->entry(id).place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) != 0) {
+  if (Translation::is_resident(place)) {
     // Redo brings it up to what the frame says, if it is what was written last.
-    const Frame& frame = (*impl_->frames_)[static_cast<std::uint32_t>(Translation::frame_of(place))];
+    const Frame& frame = (*impl_->frames_)[Translation::frame_of(place)];
     return !frame.disk_checksum_known.load(std::memory_order_relaxed) ||
            frame.disk_checksum.load(std::memory_order_relaxed) == static_cast<std::uint32_t>(stored);
   }
@@ -34,7 +34,7 @@ Status BufferPool::Impl::copy_page(PageId id, MutableBytes into) {
   Translation& entry = this->entry(id);
   entry.lock_shared();
   const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) == 0) {
+  if (!Translation::is_resident(place)) {
     std::uint32_t checksum = 0;
     Status read;
     try {
@@ -45,7 +45,7 @@ Status BufferPool::Impl::copy_page(PageId id, MutableBytes into) {
     entry.unlock_shared();
     return read;
   }
-  load_page_bytes(frames_->bytes(static_cast<std::uint32_t>(Translation::frame_of(place))), into.data());
+  load_page_bytes(frames_->bytes(Translation::frame_of(place)), into.data());
   entry.unlock_shared();
   if (page_is_zero(into)) {
     return Error(ErrorCode::kCorruption, data_.path() + ": page " + std::to_string(raw(id)) +

@@ -2,7 +2,7 @@
 //
 //   free -> (load, create) -> clean <-> dirty -> copied -> clean -> (evict) -> free
 //
-// free     page is kNoPage; in the free list or in somebody's ticket
+// free     page is kFree; in the free list or in somebody's ticket
 // clean    rec_lsn is kClean; may be evicted
 // dirty    rec_lsn is a log position at or below the first record that is not on disk yet
 // copied   dirty, and a batch is writing a copy: changes since then stand in next_rec_lsn
@@ -15,22 +15,17 @@
 #include <vector>
 
 #include "base/types.h"
+#include "buffer/translation.h"
 #include "vaultgres/result.h"
 
 namespace vaultgres {
 
-struct alignas(64) Frame {
-  static constexpr std::uint64_t kClean = UINT64_MAX;
+struct alignas(64) Frame : BasicFrame<StdAtomics> {
+  static_assert(kFree == raw(kNoPage));
 
-  std::atomic<std::uint32_t> page{raw(kNoPage)};
-  std::atomic<std::uint32_t> pins{0};
-  std::atomic<std::uint64_t> rec_lsn{kClean};
   std::atomic<std::uint64_t> next_rec_lsn{kClean};  ///< first change since the copy
-  std::atomic<bool> copied{false};
-  std::atomic<std::uint8_t> rounds{0};  ///< how often the clock's hand still passes by an unmarked page
-  std::atomic<bool> scanned{false};     ///< loaded by a scan
-  std::atomic<bool> disk_checksum_known{false};
-  std::atomic<std::uint32_t> disk_checksum{0};  ///< of the page as it stands on disk
+  std::atomic<std::uint8_t> rounds{0};              ///< how often the clock's hand still passes by an unmarked page
+  std::atomic<bool> scanned{false};                 ///< loaded by a scan
 };
 
 class Frames {

@@ -42,11 +42,9 @@ void BufferPool::Impl::touch(Translation& entry, std::uint64_t place, Hint hint)
   if (options_.use_hints && hint == Hint::kScan) return;
   if ((place & Translation::kMark) != 0) [[likely]]
     return;
-  // Only of a page that is still where it was: an evicted one has no mark.
   VG_NOISE(kTouchBefore);
-  if ((place & Translation::kResident) != 0 &&
-      entry.place.compare_exchange_strong(place, place | Translation::kMark, std::memory_order_relaxed)) {
-    const auto number = static_cast<std::uint32_t>(Translation::frame_of(place));
+  if (entry.mark(place)) {
+    const std::uint32_t number = Translation::frame_of(place);
     Frame& frame = (*frames_)[number];
     frame.rounds.store(rounds_for(number, hint), std::memory_order_relaxed);
     frame.scanned.store(false, std::memory_order_relaxed);
@@ -117,21 +115,11 @@ Status BufferPool::Impl::check_lsn(PageId id, Lsn lsn) const {
   return lost_log(page_name(data_, id), lsn, end);
 }
 
-/// Empty when the page is not resident. A shared latch is enough, and does not disturb readers: who evicts needs
-/// the exclusive one, and looks at the pins under it.
+/// Empty when the page is not resident.
 std::optional<LoadPin> BufferPool::Impl::pin_if_resident(BufferPool* pool, Translation& entry) noexcept {
-  if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return std::nullopt;
-  entry.lock_shared();
-  VG_NOISE(kPinLatched);
-  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  std::optional<LoadPin> pin;
-  if ((place & Translation::kResident) != 0) {
-    const auto frame = static_cast<std::uint32_t>(Translation::frame_of(place));
-    (*frames_)[frame].pins.fetch_add(1, std::memory_order_relaxed);
-    pin.emplace(LoadPin(pool, frame));
-  }
-  entry.unlock_shared();
-  return pin;
+  const std::uint64_t place = entry.pin_if_resident(*frames_);
+  if (place == Translation::kAbsent) return std::nullopt;
+  return LoadPin(pool, Translation::frame_of(place));
 }
 
 /// Makes the page resident, and keeps it so while the pin lives.
@@ -143,16 +131,12 @@ Result<LoadPin> BufferPool::Impl::fault(BufferPool* pool, PageId id, Hint hint) 
   // Got before the page is latched: nobody waits for a frame under a latch.
   VG_ASSIGN(const std::uint32_t spare, get_frame(hint));
   VG_NOISE(kFaultFrameInHand);
-  for (;;) {
+  do {
     if (auto pin = pin_if_resident(pool, entry)) {  // somebody else was faster
       give_frame(spare);
       return *std::move(pin);
     }
-    entry.lock_exclusive();
-    const bool resident = (entry.place.load(std::memory_order_relaxed) & Translation::kResident) != 0;
-    if (!resident || VG_SEEDED_BUG(kNoRecheckBeforeLoad)) break;
-    entry.unlock_exclusive();
-  }
+  } while (!entry.latch_absent());
   VG_NOISE(kFaultLatched);
   assert_one_latch_held("a page is read");
   std::uint32_t checksum = 0;
@@ -182,14 +166,11 @@ Result<LoadPin> BufferPool::Impl::fault(BufferPool* pool, PageId id, Hint hint) 
 void BufferPool::Impl::admit(Translation& entry, PageId id, std::uint32_t number, std::uint32_t checksum, Hint hint,
                              std::uint32_t pins) noexcept {
   Frame& frame = (*frames_)[number];
-  frame.page.store(raw(id), std::memory_order_relaxed);
   frame.disk_checksum.store(checksum, std::memory_order_relaxed);
   frame.disk_checksum_known.store(true, std::memory_order_relaxed);
-  frame.pins.store(pins, std::memory_order_relaxed);
   frame.rounds.store(rounds_for(number, hint), std::memory_order_relaxed);
   remember_scanned(number, hint);
-  entry.place.store(std::uint64_t{number} << Translation::kPlaceShift | Translation::kResident,
-                    std::memory_order_release);
+  entry.enter(frame, number, raw(id), pins, /*mark=*/0);
 }
 
 // --- Frames
@@ -261,21 +242,15 @@ std::uint32_t BufferPool::Impl::evict_one() noexcept {
   return Frames::kNone;
 }
 
-bool BufferPool::Impl::may_go(const Frame& frame) noexcept {
-  return frame.pins.load(std::memory_order_relaxed) == 0 &&
-         frame.rec_lsn.load(std::memory_order_relaxed) == Frame::kClean &&
-         !frame.copied.load(std::memory_order_relaxed);
-}
-
 BufferPool::Impl::Visit BufferPool::Impl::visit(std::uint32_t number) noexcept {
   Frame& frame = (*frames_)[number];
   const std::uint32_t page = frame.page.load(std::memory_order_relaxed);
-  if (page == raw(kNoPage) || !may_go(frame)) return Visit::kPassed;
+  if (page == Frame::kFree || !frame.may_go()) return Visit::kPassed;
   Translation& entry = hot_.table[page];
-  std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) == 0 || Translation::frame_of(place) != number) return Visit::kPassed;
+  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
+  if (!Translation::is_resident(place) || Translation::frame_of(place) != number) return Visit::kPassed;
   if ((place & Translation::kMark) != 0) {
-    entry.place.compare_exchange_strong(place, place & ~Translation::kMark, std::memory_order_relaxed);
+    entry.unmark(place);
     return Visit::kAged;
   }
   if (const std::uint8_t rounds = frame.rounds.load(std::memory_order_relaxed); rounds > 0) {
@@ -286,31 +261,7 @@ BufferPool::Impl::Visit BufferPool::Impl::visit(std::uint32_t number) noexcept {
 }
 
 bool BufferPool::Impl::try_evict(std::uint32_t number) noexcept {
-  Frame& frame = (*frames_)[number];
-  const std::uint32_t page = frame.page.load(std::memory_order_relaxed);
-  if (page == raw(kNoPage)) return false;
-  Translation& entry = hot_.table[page];
-  if (!entry.try_exclusive()) return false;
-  VG_NOISE(kEvictLatched);
-  // All that was seen before may have changed: only this look counts.
-  const std::uint64_t place = entry.place.load(std::memory_order_relaxed);
-  const bool unchanged = frame.page.load(std::memory_order_relaxed) == page && (place & Translation::kResident) != 0 &&
-                         Translation::frame_of(place) == number && may_go(frame);
-  if (!unchanged && !VG_SEEDED_BUG(kNoRecheckBeforeEviction)) {
-    entry.unlock_exclusive();
-    return false;
-  }
-  const bool known = frame.disk_checksum_known.load(std::memory_order_relaxed);
-  entry.place.store(
-      known ? std::uint64_t{frame.disk_checksum.load(std::memory_order_relaxed)} << Translation::kPlaceShift |
-                  Translation::kChecksumKnown
-            : 0,
-      std::memory_order_release);
-  VG_NOISE(kEvictPlaceCleared);
-  frame.page.store(raw(kNoPage), std::memory_order_relaxed);
-  // The version rises before the frame changes hands.
-  VG_SEEDED_BUG(kVersionsRestart) ? entry.unlock_exclusive_at(0) : entry.unlock_exclusive();
-  VG_NOISE(kEvictBeforeHandover);
+  if (!Translation::try_evict(hot_.table, (*frames_)[number], number)) return false;
   evictions_.fetch_add(1, std::memory_order_relaxed);
   return true;
 }

@@ -28,14 +28,14 @@ BufferPool::LoadPins BufferPool::Impl::load_absent(BufferPool* pool, std::span<c
   for (const PageId id : ids) {
     if (wanted == kLoadsMax) break;
     if (raw(id) >= hot_.page_count.load(std::memory_order_acquire)) continue;
-    if ((entry(id).place.load(std::memory_order_relaxed) & Translation::kResident) != 0) continue;
+    if (entry(id).is_resident()) continue;
     const std::uint32_t frame = try_get_frame(hint);
     if (frame == Frames::kNone) break;
     loads[wanted++] = {id, frame};
   }
   std::size_t latched = 0;
   for (std::size_t i = 0; i < wanted; ++i) {
-    if (try_latch_absent(entry(loads[i].id))) {
+    if (entry(loads[i].id).try_latch_absent()) {
       loads[latched++] = loads[i];
     } else {
       give_frame(loads[i].frame);

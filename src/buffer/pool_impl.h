@@ -51,7 +51,6 @@ class BufferPool::Impl {
   enum class Visit : std::uint8_t { kEvicted, kAged, kPassed };
   Visit visit(std::uint32_t frame) noexcept;
   bool try_evict(std::uint32_t frame) noexcept;
-  static bool may_go(const Frame& frame) noexcept;
   std::uint8_t rounds_for(std::uint32_t frame, Hint hint) const noexcept;
   void remember_scanned(std::uint32_t frame, Hint hint) noexcept;
   Status read_page(PageId id, std::byte* into, std::uint32_t* checksum, const Translation& entry);
@@ -69,7 +68,6 @@ class BufferPool::Impl {
   static constexpr std::size_t kReadAheadMax = 16;
   std::size_t read_ahead_max() const noexcept;
   std::size_t absent_run(std::span<const PageId> ids) const noexcept;
-  bool try_latch_absent(Translation& entry) noexcept;
   std::size_t latch_absent(std::span<const PageId> ids) noexcept;
   Status read_run(std::span<const PageId> ids, std::span<const std::uint32_t> frames, MutableBytes into,
                   std::size_t& admitted);

@@ -19,24 +19,16 @@ std::size_t BufferPool::Impl::absent_run(std::span<const PageId> ids) const noex
   for (; run < std::min(ids.size(), read_ahead_max()); ++run) {
     const std::uint32_t id = raw(ids[run]);
     if (id >= count || (run > 0 && id != raw(ids[run - 1]) + 1)) break;
-    if ((hot_.table[id].place.load(std::memory_order_relaxed) & Translation::kResident) != 0) break;
+    if (hot_.table[id].is_resident()) break;
   }
   return run;
 }
 
-/// Latches the page exclusively if it is absent and nobody holds it. Only tries: who wants several has others, and
-/// whoever holds this one may be waiting for one of those.
-bool BufferPool::Impl::try_latch_absent(Translation& entry) noexcept {
-  if (!entry.try_exclusive()) return false;
-  if ((entry.place.load(std::memory_order_relaxed) & Translation::kResident) == 0) return true;
-  entry.unlock_exclusive();
-  return false;
-}
-
-/// How many of the first pages it has latched: those that are still absent and that nobody holds.
+/// How many of the first pages it has latched: those that are still absent and that nobody holds. Only tries: who wants
+/// several has others, and whoever holds this one may be waiting for one of those.
 std::size_t BufferPool::Impl::latch_absent(std::span<const PageId> ids) noexcept {
   std::size_t latched = 0;
-  while (latched < ids.size() && try_latch_absent(entry(ids[latched]))) ++latched;
+  while (latched < ids.size() && entry(ids[latched]).try_latch_absent()) ++latched;
   return latched;
 }
 
@@ -92,8 +84,7 @@ void BufferPool::Impl::read_ahead(std::span<const PageId> ids, ReadAhead& last) 
 
 void BufferPool::read_ahead(std::span<const PageId> ids, ReadAhead& last) {
   if (ids.empty() || raw(ids.front()) >= page_count()) return;
-  const std::uint64_t place = hot_.table[raw(ids.front())].place.load(std::memory_order_relaxed);
-  if ((place & Translation::kResident) == 0) impl_->read_ahead(ids, last);
+  if (!hot_.table[raw(ids.front())].is_resident()) impl_->read_ahead(ids, last);
 }
 
 }  // namespace vaultgres

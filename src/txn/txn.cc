@@ -64,11 +64,8 @@ Status wait_while_held(const Engine& engine, const Txn& txn, ObjectId object, By
 
 Status wait_until_filled(const Engine& engine, Lsn commit) {
   assert_may_wait("records in front to be copied");
-  while (engine.log.filled() < commit) {  // only copies into the log buffer are under way
-    VG_TRY(engine.poison.check());
-    std::this_thread::yield();
-  }
-  return {};
+  engine.log.wait_until_filled(commit);
+  return engine.poison.check();  // a log that has failed is filled with nothing
 }
 
 std::unique_ptr<Txn> TxnManager::begin() {

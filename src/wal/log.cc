@@ -1,29 +1,27 @@
-// Flushing, space, and a thread for each. README.md, "Flush", describes the protocol.
-//
-// Locks: sync_mutex_ before flush_mutex_; threads_mutex_ is held for moments, with nothing taken inside. A page latch
-// may be held by callers of append(): nothing here takes one.
+// Flushing, space, and a thread for each. README.md, "Flush", describes the protocol; group_commit.h and wakeup.h are
+// its core. A page latch may be held by callers of append(): nothing here takes one.
 #include "wal/log.h"
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "base/check.h"
 #include "base/held_latches.h"
 #include "base/schedule_noise.h"
 #include "base/seeded_bug.h"
+#include "base/std_atomics.h"
 #include "base/try.h"
 #include "wal/block.h"
+#include "wal/group_commit.h"
 #include "wal/log_buffer.h"
 #include "wal/segment_files.h"
+#include "wal/wakeup.h"
 
 namespace vaultgres {
 namespace {
 
-constexpr std::size_t kFlushesMax = 4;
 /// A flush beside a running one pads a block and costs a write: it must carry this much.
 constexpr std::uint64_t kOverlapBytes = 32 << 10;
 /// Beside so much, a block of padding is less than what compensations leave of the space that is kept for them.
@@ -45,14 +43,12 @@ class Log::Impl {
       : epoch(log_epoch),
         buffer(std::move(memory), raw(log_epoch.first)),
         segments(files, std::move(directory), options.segment_bytes, poison),
-        durable(raw(log_epoch.first)),
         seal_(database, log_epoch.number, log_epoch.salt),
         poison_(poison),
         half_interval_(std::max<std::uint64_t>(options.flush_interval_ms, 1) * 1000 / 2),
         slack_(options.segment_bytes / 4),
-        taken_(raw(log_epoch.first)) {
-    flights_.reserve(kFlushesMax);
-  }
+        brief_(options.segment_bytes / 16),
+        commit_(raw(log_epoch.first)) {}
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
   ~Impl();
@@ -65,10 +61,11 @@ class Log::Impl {
   Appended append(Bytes record, FunctionRef<void(const Appended&)> on_reserved);
   Status flush(std::uint64_t lsn);
   Status flush_all();
-  void request_flush() noexcept { wake(flush_wanted_, flusher_wakes_); }
+  void request_flush() noexcept { flusher_wakeup_.request(); }
   Status reserve(std::uint64_t bytes);
+  BriefSpace::Counter* try_reserve_briefly(std::uint64_t bytes) noexcept;
   void unreserve(std::uint64_t bytes) noexcept { reserved_.fetch_sub(bytes, std::memory_order_seq_cst); }
-  std::uint64_t reserved() const noexcept { return reserved_.load(std::memory_order_relaxed); }
+  std::uint64_t reserved() const noexcept { return reserved_.load(std::memory_order_relaxed) + brief_.sum(); }
   void refuse_changes() noexcept { refuses_changes_.store(true, std::memory_order_relaxed); }
   Status recycle(std::uint64_t below);
   Status read(std::uint64_t address, std::vector<std::byte>& record);
@@ -76,42 +73,40 @@ class Log::Impl {
   const LogEpoch epoch;
   LogBuffer buffer;
   SegmentFiles segments;
-  /// Changes under flush_mutex_. Release pairs with acquire: who sees the new value may reuse the ring's blocks.
-  std::atomic<std::uint64_t> durable;
+  std::uint64_t durable() const noexcept { return commit_.durable(); }
 
  private:
-  /// One flush under way: the blocks in [from, to), the last record ends at `end`.
-  struct Flight {
-    std::uint64_t from = 0;
-    std::uint64_t end = 0;
-    std::uint64_t to = 0;
-    std::uint64_t time = 0;
-    bool written = false;
-    bool synced = false;
-  };
+  // What group commit asks for.
+  using Commit = GroupCommit<StdAtomics>;
+  friend Commit;
+  bool failed() const noexcept { return poison_.is_set(); }
+  bool worth_another(std::uint64_t taken) const noexcept { return buffer.end() - taken >= kOverlapBytes; }
+  void take(Commit::Flight& flight) noexcept;
+  bool write(const Commit::Flight& flight) noexcept;
+  bool sync(std::uint64_t from, std::uint64_t to) noexcept;
+  void published(std::uint64_t before, std::uint64_t after) noexcept;
 
-  bool may_lead() const noexcept;
-  void lead(std::unique_lock<std::mutex>& lock);
-  Status write(const Flight& flight);
-  Status sync(Flight& flight);
-  void publish() noexcept;
+  Status write_blocks(const Commit::Flight& flight);
 
   bool has_room(std::uint64_t reserved) const noexcept {
-    return segments.prepared_end() >= buffer.end() + reserved + slack_;
+    return segments.prepared_end() >= buffer.end() + reserved + brief_.total() + slack_;
   }
   /// Whether a flush for which nobody has reserved a block may pad one. On a full disk the padding of many small
   /// flushes beside a long rollback would take the log that this needs; half of the slack is for others.
   bool may_pad() const noexcept {
     const std::uint64_t end = buffer.end();
-    return segments.prepared_end() >= end + kLogBlockBytes + reserved_.load(std::memory_order_seq_cst) + slack_ / 2 ||
-           end - std::min(end, durable.load(std::memory_order_acquire)) >= kWorthPaddingBytes;
+    const std::uint64_t reserved = reserved_.load(std::memory_order_seq_cst) + brief_.total();
+    return segments.prepared_end() >= end + kLogBlockBytes + reserved + slack_ / 2 ||
+           end - std::min(end, durable()) >= kWorthPaddingBytes;
+  }
+  bool has_room_ahead() const noexcept {
+    return has_room(reserved_.load(std::memory_order_seq_cst) + segments.segment_bytes() / 2);
   }
   bool try_reserve(std::uint64_t bytes) noexcept;
   void prepare_ahead();
 
   void run_flusher();
   void run_preparer();
-  void wake(std::atomic<bool>& wish, std::condition_variable& sleeper) noexcept;
 
   Status read_from_files(std::uint64_t address, std::vector<std::byte>& record);
 
@@ -120,36 +115,24 @@ class Log::Impl {
   const std::chrono::microseconds half_interval_;
   const std::uint64_t slack_;  // for the padding of flushes between a reservation and its use
 
-  std::mutex flush_mutex_;
-  std::condition_variable flush_ended_;
-  std::uint64_t taken_;  // below: durable, or in flight, or lost by a failure
-  std::uint64_t newest_time_ = 0;
-  std::vector<Flight*> flights_;  // in the order of the log; each lives on its leader's stack
+  BriefSpace brief_;
 
-  std::mutex sync_mutex_;  // one sync at a time
+  Commit commit_;
+  std::uint64_t newest_time_ = 0;  // of a flight, under the mutex of commit_
 
   std::atomic<std::uint64_t> reserved_{0};
   std::atomic<bool> refuses_changes_{false};
   std::atomic<bool> ahead_failed_{false};  // no room for a segment ahead: reserve() finds out when there is
 
-  std::mutex threads_mutex_;
-  std::condition_variable flusher_wakes_;
-  std::condition_variable preparer_wakes_;
-  bool stop_ = false;
-  std::atomic<bool> armed_{false};  // something is not durable: look every half interval
-  std::atomic<bool> flush_wanted_{false};
-  std::atomic<bool> prepare_wanted_{false};
+  Wakeup<StdAtomics> flusher_wakeup_;  // armed: something is not durable, look every half interval
+  Wakeup<StdAtomics> preparer_wakeup_;
   std::thread flusher_;
   std::thread preparer_;  // a segment may take seconds: no flush waits for it
 };
 
 Log::Impl::~Impl() {
-  {
-    const std::lock_guard lock(threads_mutex_);
-    stop_ = true;
-  }
-  flusher_wakes_.notify_one();
-  preparer_wakes_.notify_one();
+  flusher_wakeup_.stop();
+  preparer_wakeup_.stop();
   if (flusher_.joinable()) flusher_.join();
   if (preparer_.joinable()) preparer_.join();
 }
@@ -161,97 +144,62 @@ Log::Appended Log::Impl::append(Bytes record, FunctionRef<void(const Appended&)>
   VG_CHECK(record.size() <= (buffer.bytes() / kLogBlockBytes - 1) * kLogBlockPayload, "log record beyond the buffer");
   LogBuffer::Reservation place;
   bool poisoned = poison_.is_set();
-  while (!buffer.reserve(record.size(),
-                         poisoned ? LogBuffer::kNoLimit : durable.load(std::memory_order_acquire) + buffer.bytes(),
-                         &place)) {
+  while (!buffer.reserve(record.size(), poisoned ? LogBuffer::kNoLimit : durable() + buffer.bytes(), &place)) {
     poisoned = !flush(buffer.end());
   }
   VG_NOISE(kLogReserved);
-  const Appended appended{Lsn{place.address}, Lsn{place.lsn}};
+  const Appended appended{Lsn{record_address(place.begin)}, Lsn{place.end}};
   on_reserved(appended);
   // Without a limit its place in the ring may belong to a flush that hangs in a write.
   if (!poisoned) buffer.copy(place, record);
   VG_NOISE(kLogCopied);
   buffer.complete(place);
   if (poisoned) return appended;
-  // Sequentially consistent, as end_ and the flusher's disarming are: either this sees armed_ false, or the
-  // flusher sees the new end.
-  if (!armed_.load(std::memory_order_seq_cst)) wake(armed_, flusher_wakes_);
-  if (place.lsn - durable.load(std::memory_order_relaxed) > buffer.bytes() / 2) request_flush();
+  flusher_wakeup_.left_something();
+  if (place.end > durable() + buffer.bytes() / 2) request_flush();
   return appended;
 }
 
 // --- flushing ---
 
 Status Log::Impl::flush(std::uint64_t lsn) {
-  if (durable.load(std::memory_order_acquire) >= lsn) return {};
-  if (lsn > buffer.end()) {
+  if (lsn > durable() && lsn > buffer.end()) {
     return Error(ErrorCode::kCorruption, "position " + std::to_string(lsn) +
                                              " was to be made durable, but the log ends at " +
                                              std::to_string(buffer.end()));
   }
-  std::unique_lock lock(flush_mutex_);
-  while (durable.load(std::memory_order_relaxed) < lsn) {
-    VG_TRY(poison_.check());
-    if (taken_ < lsn && may_lead()) {
-      lead(lock);
-    } else {
-      flush_ended_.wait(lock);
-    }
-  }
-  return {};
+  return commit_.flush(lsn, *this) ? Status() : poison_.check();
 }
 
 Status Log::Impl::flush_all() {
   const std::uint64_t end = buffer.end();
-  const auto is_taken = [&] {  // then it needs no padding of its own
-    const std::lock_guard lock(flush_mutex_);
-    return taken_ >= end;
-  };
-  if (durable.load(std::memory_order_acquire) < end && !may_pad() && !is_taken()) {
+  if (durable() < end && !may_pad() && !commit_.is_taken(end)) {  // taken: it needs no padding of its own
     VG_TRY(segments.prepare([&] { return may_pad(); },
                             [&] { return has_room(reserved_.load(std::memory_order_seq_cst)); }));
   }
   return flush(end);
 }
 
-bool Log::Impl::may_lead() const noexcept {
-  if (flights_.empty()) return true;
-  return flights_.size() < kFlushesMax && buffer.end() - taken_ >= kOverlapBytes;
-}
-
-void Log::Impl::lead(std::unique_lock<std::mutex>& lock) {
-  Flight flight;
-  flight.from = taken_;
+void Log::Impl::take(Commit::Flight& flight) noexcept {
   flight.end = buffer.close();
   flight.to = block_round_up(flight.end);
-  taken_ = flight.to;
   newest_time_ = flight.time = std::max(newest_time_, now_us());  // a clock that is set back stands still here
-  flights_.push_back(&flight);
-  lock.unlock();
-  VG_NOISE(kFlushClosed);
-
-  Status done;
-  try {
-    done = write(flight);
-    VG_NOISE(kFlushWritten);
-    if (done) done = sync(flight);
-  } catch (const std::bad_alloc&) {  // the flight must not stay in the list
-    done = Error(ErrorCode::kOutOfMemory, "no memory while writing the log");
-  }
-  if (!done) poison_.set(done.error());
-
-  lock.lock();
-  publish();
-  flush_ended_.notify_all();
-  // One that overtook stays in the list until the flushes before it have ended, one way or the other.
-  while (done && durable.load(std::memory_order_relaxed) < flight.to && !poison_.is_set()) flush_ended_.wait(lock);
-  std::erase(flights_, &flight);
 }
 
-Status Log::Impl::write(const Flight& flight) {
-  buffer.wait_until_filled(flight.end);
-  buffer.seal(flight.from, flight.end, seal_, durable.load(std::memory_order_acquire), flight.time);
+bool Log::Impl::write(const Commit::Flight& flight) noexcept {
+  VG_NOISE(kFlushClosed);
+  try {
+    if (Status written = write_blocks(flight); !written) poison_.set(written.error());
+  } catch (const std::bad_alloc&) {
+    poison_.set(Error(ErrorCode::kOutOfMemory, "no memory while writing the log"));
+  }
+  VG_NOISE(kFlushWritten);
+  return !failed();
+}
+
+Status Log::Impl::write_blocks(const Commit::Flight& flight) {
+  buffer.wait_until_filled(flight.to);  // the padding counts, so that durable never overtakes filled
+  buffer.seal(flight.from, flight.end, seal_, durable(), flight.time);
   if (segments.prepared_end() < flight.to) VG_TRY(segments.prepare_up_to(flight.to));
   for (std::uint64_t at = flight.from; at < flight.to;) {
     const Bytes part = buffer.contiguous(at, flight.to);
@@ -261,49 +209,18 @@ Status Log::Impl::write(const Flight& flight) {
   return {};
 }
 
-/// For every flush that is written by now. Never two at a time: of two concurrent syncs of a file the kernel tells only
-/// one about a lost write, so the other's success proves nothing.
-Status Log::Impl::sync(Flight& flight) {
-  {
-    const std::lock_guard lock(flush_mutex_);
-    flight.written = true;
-  }
-  const std::lock_guard sync_lock(sync_mutex_);
-  VG_TRY(poison_.check());  // the sync before this one may have failed for both
-  std::array<Flight*, kFlushesMax> covered{};
-  std::size_t count = 0;
-  Flight range = flight;
-  {
-    const std::lock_guard lock(flush_mutex_);
-    if (flight.synced) return {};
-    // The leader of each of these comes to sync_mutex_ next, so it stays where it is.
-    for (Flight* other : flights_) {
-      if (!other->written || other->synced) continue;
-      covered[count++] = other;
-      range.from = std::min(range.from, other->from);
-      range.to = std::max(range.to, other->to);
-    }
-  }
-  if (Status synced = segments.sync(range.from, range.to); !synced && !VG_SEEDED_BUG(kIgnoreFailedSync)) {
-    poison_.set(synced.error());  // before the next one may sync
-    return synced;
+bool Log::Impl::sync(std::uint64_t from, std::uint64_t to) noexcept {
+  try {
+    Status synced = segments.sync(from, to);
+    if (!synced && !VG_SEEDED_BUG(kIgnoreFailedSync)) poison_.set(synced.error());
+  } catch (const std::bad_alloc&) {
+    poison_.set(Error(ErrorCode::kOutOfMemory, "no memory while writing the log"));
   }
   VG_NOISE(kFlushSynced);
-  const std::lock_guard lock(flush_mutex_);
-  for (std::size_t i = 0; i < count; ++i) covered[i]->synced = true;
-  return {};
+  return !failed();
 }
 
-/// The durable prefix grows by the flushes at the front that are synced; under flush_mutex_. After a failure it never
-/// grows again.
-void Log::Impl::publish() noexcept {
-  if (poison_.is_set()) return;
-  const std::uint64_t before = durable.load(std::memory_order_relaxed);
-  while (!flights_.empty() && flights_.front()->synced) {
-    durable.store(flights_.front()->to, std::memory_order_release);
-    flights_.erase(flights_.begin());
-  }
-  const std::uint64_t after = durable.load(std::memory_order_relaxed);
+void Log::Impl::published(std::uint64_t before, std::uint64_t after) noexcept {
   if (before / segments.segment_bytes() != after / segments.segment_bytes()) segments.finish(after);
 }
 
@@ -329,9 +246,17 @@ Status Log::Impl::reserve(std::uint64_t bytes) {
                             [&] { return has_room(reserved_.load(std::memory_order_seq_cst)); }));
     ahead_failed_.store(false, std::memory_order_relaxed);
   }
-  const std::uint64_t ahead = reserved_.load(std::memory_order_relaxed) + segments.segment_bytes() / 2;
-  if (!has_room(ahead) && !ahead_failed_.load(std::memory_order_relaxed)) wake(prepare_wanted_, preparer_wakes_);
+  if (!has_room_ahead() && !ahead_failed_.load(std::memory_order_relaxed)) preparer_wakeup_.request();
   return {};
+}
+
+/// While there is room ahead that is all to look at.
+BriefSpace::Counter* Log::Impl::try_reserve_briefly(std::uint64_t bytes) noexcept {
+  if (poison_.is_set() || refuses_changes_.load(std::memory_order_relaxed)) return nullptr;
+  BriefSpace::Counter* const counter = brief_.try_add(bytes);
+  if (counter == nullptr || has_room_ahead()) return counter;
+  BriefSpace::subtract(*counter, bytes);
+  return nullptr;
 }
 
 /// The last segment is half used: the next one is made before somebody has to wait for it.
@@ -344,63 +269,36 @@ void Log::Impl::prepare_ahead() {
 
 Status Log::Impl::recycle(std::uint64_t below) {
   VG_TRY(poison_.check());
-  return segments.recycle(std::min(below, durable.load(std::memory_order_acquire)));
+  return segments.recycle(std::min(below, durable()));
 }
 
 // --- the threads ---
 
-void Log::Impl::wake(std::atomic<bool>& wish, std::condition_variable& sleeper) noexcept {
-  if (wish.load(std::memory_order_seq_cst) || wish.exchange(true, std::memory_order_seq_cst)) return;
-  // Empty, but needed: the sleeper may be between looking at the wish and going to sleep.
-  { const std::lock_guard lock(threads_mutex_); }
-  sleeper.notify_one();
-}
-
 void Log::Impl::run_preparer() {
-  std::unique_lock lock(threads_mutex_);
-  for (;;) {
-    preparer_wakes_.wait(lock, [&] { return stop_ || prepare_wanted_.load(); });
-    if (stop_) return;
-    lock.unlock();
-    prepare_wanted_.store(false);  // first: whoever comes too late to be served now wakes again
+  while (preparer_wakeup_.sleep()) {
+    preparer_wakeup_.take_request();
     try {
       prepare_ahead();
     } catch (const std::bad_alloc&) {
       ahead_failed_.store(true, std::memory_order_relaxed);
     }
-    lock.lock();
   }
 }
 
 void Log::Impl::run_flusher() {
-  const auto wanted = [&] { return stop_ || flush_wanted_.load(); };
-  bool was_armed = false;
+  bool armed = false;
   std::uint64_t seen_end = 0;  // what was appended half an interval ago
   Clock::time_point next_look;
-  std::unique_lock lock(threads_mutex_);
-  while (!poison_.is_set()) {
-    if (!was_armed) {
-      flusher_wakes_.wait(lock, [&] { return wanted() || armed_.load(); });
-    } else {
-      flusher_wakes_.wait_until(lock, next_look, wanted);
-    }
-    if (stop_) return;
-    lock.unlock();
+  while (!failed() && (armed ? flusher_wakeup_.sleep_until(next_look) : flusher_wakeup_.sleep())) {
     // A failure of a flush is in the poison.
-    if (flush_wanted_.exchange(false)) static_cast<void>(flush(buffer.end()));
+    if (flusher_wakeup_.take_request()) static_cast<void>(flush(buffer.end()));
     const Clock::time_point now = Clock::now();
-    if (was_armed && now >= next_look && durable.load(std::memory_order_acquire) < seen_end && may_pad()) {
-      static_cast<void>(flush(buffer.end()));
-    }
-    if (!was_armed || now >= next_look) {
+    if (armed && now >= next_look && durable() < seen_end && may_pad()) static_cast<void>(flush(buffer.end()));
+    if (!armed || now >= next_look) {
       seen_end = buffer.end();
       next_look = now + half_interval_;
     }
-    // Disarmed first, then the look: an append that comes too late for the look finds armed_ false and wakes.
-    armed_.store(false, std::memory_order_seq_cst);
-    was_armed = durable.load(std::memory_order_acquire) < buffer.end();
-    if (was_armed) armed_.store(true, std::memory_order_seq_cst);
-    lock.lock();
+    armed = flusher_wakeup_.rearm([&] { return durable() < buffer.end(); });
   }
 }
 
@@ -415,13 +313,12 @@ Status Log::Impl::read(std::uint64_t address, std::vector<std::byte>& record) {
                                              std::to_string(end));
   }
   // A flush ends behind a record: one that begins below the durable position is whole in the files.
-  if (address < durable.load(std::memory_order_acquire)) return read_from_files(address, record);
+  if (address < durable()) return read_from_files(address, record);
   buffer.wait_until_filled(end);
-  {
-    // Blocks of the ring are reused when durable has passed them, and it cannot while this is held.
-    const std::lock_guard lock(flush_mutex_);
-    if (address >= durable.load(std::memory_order_relaxed) && buffer.read(address, record)) return {};
-  }
+  // Blocks of the ring are reused when durable has passed them.
+  const bool was_read =
+      commit_.while_nothing_ends([&] { return address >= durable() && buffer.read(address, record); });
+  if (was_read) return {};
   VG_TRY(flush(end));
   return read_from_files(address, record);
 }
@@ -462,10 +359,15 @@ Lsn Log::end() const noexcept {
   return Lsn{impl_->buffer.end()};
 }
 Lsn Log::durable() const noexcept {
-  return Lsn{impl_->durable.load(std::memory_order_acquire)};
+  return Lsn{impl_->durable()};
 }
 Lsn Log::filled() const noexcept {
   return Lsn{impl_->buffer.filled()};
+}
+
+void Log::wait_until_filled(Lsn lsn) noexcept {
+  assert_may_wait("records in front to be copied");
+  impl_->buffer.wait_until_filled(raw(lsn));
 }
 
 Log::Appended Log::append(Bytes record, FunctionRef<void(const Appended&)> on_reserved) {
@@ -491,6 +393,10 @@ Status Log::reserve(std::uint64_t bytes) {
 }
 void Log::unreserve(std::uint64_t bytes) noexcept {
   impl_->unreserve(bytes);
+}
+BriefSpace::Counter* Log::try_reserve_briefly(std::uint64_t bytes) noexcept {
+  assert_may_wait("log space");
+  return impl_->try_reserve_briefly(bytes);
 }
 std::uint64_t Log::reserved() const noexcept {
   return impl_->reserved();

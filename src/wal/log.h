@@ -20,6 +20,7 @@
 #include "base/types.h"
 #include "format/page.h"
 #include "io/file.h"
+#include "wal/brief_space.h"
 
 namespace vaultgres {
 
@@ -52,13 +53,15 @@ class Log {
   Lsn durable() const noexcept;
   /// Every record below is in the buffer (contiguous filled prefix). Monotone.
   Lsn filled() const noexcept;
+  /// Until filled() >= lsn, which is at most end(): only copies are under way. The caller holds no latch.
+  void wait_until_filled(Lsn lsn) noexcept;
 
   struct Appended {
     Lsn address;  ///< of the record's first byte
     Lsn lsn;      ///< just after its last byte
   };
   /// Appends one finished record. `on_reserved(appended)` runs after the position is assigned and before the
-  /// record counts as filled; it must be short and take no lock. May wait for room in the buffer (the
+  /// record counts as filled; it must be short, take no lock, and wait for nobody. May wait for room in the buffer (the
   /// flusher takes no page latch), for nothing else. Space on disk must have been reserved before.
   Appended append(Bytes record, FunctionRef<void(const Appended&)> on_reserved);
   Appended append(Bytes record);
@@ -76,6 +79,9 @@ class Log {
   /// holds no latch.
   Status reserve(std::uint64_t bytes);
   void unreserve(std::uint64_t bytes) noexcept;
+  /// The same for a few bytes that the calling thread gives back soon (wal/brief_space.h): where they are counted.
+  /// Null: reserve() them.
+  BriefSpace::Counter* try_reserve_briefly(std::uint64_t bytes) noexcept;
   /// What is reserved now.
   std::uint64_t reserved() const noexcept;
   /// From now on there is a segment besides the one in use, so that on a full disk recycle() is enough for reserve() to

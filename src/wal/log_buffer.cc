@@ -1,82 +1,38 @@
 #include "wal/log_buffer.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
-#include <functional>
-#include <thread>
 
 #include "base/check.h"
-#include "base/schedule_noise.h"
 
 namespace vaultgres {
-namespace {
 
-/// Spins a little, then lets others run: whoever is waited for may have lost the processor.
-class Backoff {
- public:
-  void pause() noexcept {
-    if (++rounds_ > kSpins) std::this_thread::yield();
-  }
-
- private:
-  static constexpr int kSpins = 64;
-  int rounds_ = 0;
-};
-
-}  // namespace
-
-LogBuffer::LogBuffer(AlignedBuffer memory, std::uint64_t first) noexcept
-    : memory_(std::move(memory)), end_(first), filled_(first) {
+LogBuffer::LogBuffer(AlignedBuffer memory, std::uint64_t first) noexcept : memory_(std::move(memory)), prefix_(first) {
   VG_CHECK(memory_.size() % kLogBlockBytes == 0 && memory_.size() >= 2 * kLogBlockBytes, "log buffer too small");
   VG_CHECK(first % kLogBlockBytes == 0, "the log starts at a block boundary");
 }
 
-void LogBuffer::lock() noexcept {
-  Backoff backoff;
-  while (latch_.load(std::memory_order_relaxed) || latch_.exchange(true, std::memory_order_acquire)) backoff.pause();
-}
-
-std::size_t LogBuffer::claim_slot() noexcept {
-  static std::atomic<std::size_t> threads{0};
-  thread_local const std::size_t home = threads.fetch_add(1, std::memory_order_relaxed);
-  Backoff backoff;
-  for (std::size_t i = home;; ++i) {
-    std::atomic<std::uint64_t>& begin = slots_[i % kSlots].begin;
-    std::uint64_t expected = kFree;
-    // Acquire: whoever reads what this thread writes into the slot next also sees the copy of the owner before.
-    if (begin.load(std::memory_order_relaxed) == kFree && begin.compare_exchange_strong(expected, kClaimed)) {
-      return i % kSlots;
-    }
-    if ((i - home) % kSlots == kSlots - 1) backoff.pause();
-  }
-}
-
 bool LogBuffer::reserve(std::size_t record_bytes, std::uint64_t limit, Reservation* reservation) noexcept {
-  reservation->slot = claim_slot();
-  std::atomic<std::uint64_t>& slot = slots_[reservation->slot].begin;
-  lock();
-  const std::uint64_t begin = end_.load(std::memory_order_relaxed);
-  reservation->address = record_address(begin);
-  reservation->lsn = record_lsn(reservation->address, record_bytes);
-  const bool fits = block_round_up(reservation->lsn) <= limit;
-  if (fits) {
-    slot.store(begin, std::memory_order_seq_cst);  // before end_: who sees the new end sees the slot
-    end_.store(reservation->lsn, std::memory_order_seq_cst);
-  }
-  unlock();
-  if (!fits) slot.store(kFree, std::memory_order_seq_cst);
-  return fits;
+  static std::atomic<unsigned> threads{0};
+  thread_local const unsigned thread = threads.fetch_add(1, std::memory_order_relaxed);
+  const auto lsn_of = [&](std::uint64_t begin) {
+    const std::uint64_t lsn = record_lsn(record_address(begin), record_bytes);
+    return block_round_up(lsn) <= limit ? lsn : Prefix::kNoRoom;
+  };
+  return prefix_.reserve(thread, lsn_of, reservation);
 }
 
 void LogBuffer::copy(const Reservation& reservation, Bytes record) noexcept {
-  std::uint64_t position = reservation.address;
+  const std::uint64_t address = record_address(reservation.begin);
+  std::uint64_t position = address;
   while (!record.empty()) {
     const std::size_t offset = position % kLogBlockBytes;
     const std::size_t part = std::min(record.size(), kLogBlockBytes - offset);
     if (offset == sizeof(LogBlockHeader)) {
       // This record enters the block. Where it ends, the next one starts; if none does, seal() clears the field.
       std::size_t first_record = 0;
-      if (position == reservation.address) {
+      if (position == address) {
         first_record = 1;
       } else if (offset + part < kLogBlockBytes) {
         first_record = part + 1;
@@ -89,37 +45,6 @@ void LogBuffer::copy(const Reservation& reservation, Bytes record) noexcept {
     position += part;
     if (position % kLogBlockBytes == 0) position += sizeof(LogBlockHeader);
   }
-}
-
-void LogBuffer::complete(const Reservation& reservation) noexcept {
-  slots_[reservation.slot].begin.store(kFree, std::memory_order_seq_cst);
-  publish_filled();
-}
-
-void LogBuffer::publish_filled() noexcept {
-  std::uint64_t limit = end_.load(std::memory_order_seq_cst);  // before the slots
-  VG_NOISE(kLogEndRead);
-  for (const Slot& slot : slots_) limit = std::min(limit, slot.begin.load(std::memory_order_seq_cst));
-  std::uint64_t filled = filled_.load(std::memory_order_relaxed);
-  // Release: pairs with filled(); who sees the new value sees the copies below it.
-  while (filled < limit && !filled_.compare_exchange_weak(filled, limit, std::memory_order_acq_rel)) {
-  }
-}
-
-std::uint64_t LogBuffer::close() noexcept {
-  lock();
-  const std::uint64_t end = end_.load(std::memory_order_relaxed);
-  end_.store(block_round_up(end), std::memory_order_seq_cst);
-  unlock();
-  return end;
-}
-
-void LogBuffer::wait_until_filled(std::uint64_t position) noexcept {
-  Backoff backoff;
-  while (filled() < position) backoff.pause();
-  // The padding counts as well, so that durable never overtakes filled. Everything below is complete, so no slot is in
-  // the way.
-  publish_filled();
 }
 
 void LogBuffer::seal(std::uint64_t from, std::uint64_t end, const BlockSeal& seal, std::uint64_t durable,

@@ -2,11 +2,13 @@
 // one instant, and whoever waits goes on, whatever the schedule and whatever the memory model lets a processor reorder.
 //
 // Method: buffer/latch.h compiled with Relacy's atomics. A writer changes two words under an exclusive latch; another
-// does the same; a reader reads them under a shared latch, and one more optimistically. Relacy says when a thread
-// sleeps that nobody will wake. MUTANT names a fault that is put into the atomics; then a failure is expected.
-#include "buffer/latch.h"
+// does the same; a reader reads them under a shared latch, and one more optimistically; and others take it again and
+// again. Relacy says when a thread sleeps that nobody will wake. MUTANT names a fault that is put into the atomics, or
+// a seeded bug; then a failure is expected.
 #include "models/model_main.h"
 #include "models/relacy_atomics.h"
+// Then the engine's, which the models can give a seeded bug.
+#include "buffer/latch.h"
 
 namespace vaultgres {
 namespace {
@@ -83,6 +85,30 @@ struct Upgrade : rl::test_suite<Upgrade<A>, 4> {
   void after() { RL_ASSERT(page.latch.peek() == std::uint64_t{1} << 8); }
 };
 
+/// Two who want it exclusive and two who want it shared; one of each comes a second time, and may be faster than whom
+/// he has woken.
+template <class A>
+struct Again : rl::test_suite<Again<A>, 4> {
+  Page<A> page;
+  rl::var<unsigned> owned;
+
+  void before() { owned($) = 0; }
+  void thread(unsigned index) {
+    for (unsigned time = 0; time <= index % 2; ++time) {
+      if (index < 2) {
+        page.latch.lock_exclusive(page.queue);
+        owned($) = owned($) + 1;
+        page.latch.unlock_exclusive(page.queue);
+      } else {
+        page.latch.lock_shared(page.queue);
+        RL_ASSERT(owned($) <= 3);
+        page.latch.unlock_shared(page.queue);
+      }
+    }
+  }
+  void after() { RL_ASSERT(owned($) == 3 && page.latch.peek() == std::uint64_t{3} << 8); }
+};
+
 // --- Faults
 
 struct NoReadFence : ModelAtomics {
@@ -110,7 +136,7 @@ struct NobodyIsWoken : ModelAtomics {
 
 template <class A>
 bool holds(const ModelRun& run) {
-  return run.simulate<Readers<A>>() && run.simulate<Upgrade<A>>();
+  return run.simulate<Readers<A>>() && run.simulate<Upgrade<A>>() && run.simulate<Again<A>>();
 }
 
 }  // namespace
@@ -124,5 +150,6 @@ int main(int count, char** words) {
                      {"no_write_fence", holds<NoWriteFence>},
                      {"relaxed_release", holds<RelaxedRelease>},
                      {"stored_release", holds<StoredRelease>},
-                     {"nobody_is_woken", holds<NobodyIsWoken>}});
+                     {"nobody_is_woken", holds<NobodyIsWoken>},
+                     {"kSleepersForgotten", holds<ModelAtomics>}});
 }

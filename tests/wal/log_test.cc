@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -127,6 +128,38 @@ TEST(Log, NothingCountsAsFilledPastARecordThatIsBeingCopied) {
   EXPECT_LT(earlier.lsn, later.lsn);
   EXPECT_EQ(test.log->filled(), later.lsn);
   EXPECT_EQ(test.log->filled(), test.log->end());
+}
+
+TEST(Log, WhoFindsNoPlaceToWriteWaitsForOne) {
+  const auto disk = test_disk();
+  constexpr int kThreads = 80;  // as many as write at a time, and more
+  constexpr int kAtATime = 64;
+  TestLog test(*disk, kSmall);
+  std::atomic<int> writing{0};
+  std::atomic<bool> go{false};
+  std::vector<std::thread> threads;
+  for (std::uint64_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      TestRandom random(400 + t);
+      const std::vector<std::byte> bytes = test_record(random, 100, t);
+      const Log::Appended appended = test.log->append(bytes, [&](const Log::Appended& place) {
+        EXPECT_LT(test.log->filled(), place.lsn);
+        EXPECT_LE(writing.fetch_add(1) + 1, kAtATime);
+        go.wait(false);
+        writing.fetch_sub(1);
+      });
+      std::vector<std::byte> read;
+      EXPECT_TRUE(test.log->read(appended.address, read));
+      EXPECT_EQ(read, bytes);
+    });
+  }
+  EXPECT_TRUE(eventually([&] { return writing.load() == kAtATime; }));
+  EXPECT_LT(test.log->filled(), test.log->end());
+  go.store(true);
+  go.notify_all();
+  for (std::thread& thread : threads) thread.join();
+  // The flusher may be closing a block, which counts as filled a moment later.
+  EXPECT_TRUE(eventually([&] { return test.log->filled() == test.log->end(); }));
 }
 
 /// Holds up the first sync after it is armed until it is let go.
@@ -671,6 +704,61 @@ TEST(Log, ReadTakesTheBufferWithoutASync) {
   for (const std::uint64_t address : {std::uint64_t{0}, raw(test.span.first), raw(test.log->end()), UINT64_MAX}) {
     EXPECT_FALSE(test.log->read(Lsn{address}, bytes)) << address;
   }
+}
+
+// What calls reserve briefly is not added up: it must be there all the same, whatever is flushed beside it.
+TEST(Log, SpaceReservedBrieflyIsThereOnAFullDisk) {
+  constexpr std::size_t kSegment = std::size_t{1} << 20;
+  const auto disk = test_disk();
+  TestLog test(*disk, {.segment_bytes = kSegment, .buffer_bytes = 512 << 10, .flush_interval_ms = 1},
+               test_epoch(1, Lsn{kSegment}));
+  disk->limit_space(disk->used_bytes());
+  std::array<std::vector<Lsn>, 4> written;
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < written.size(); ++t) {
+    threads.emplace_back([&, t] {
+      TestRandom random(60 + t);
+      for (;;) {
+        LogSpace space(*test.log);
+        const Status reserved = space.reserve_briefly(1000);
+        if (!reserved) {
+          EXPECT_EQ(reserved.error().code(), ErrorCode::kNoSpace);
+          return;
+        }
+        const Log::Appended appended = test.log->append(test_record(random, 900, t));
+        written[t].push_back(appended.address);
+        const bool flushes = random.one_in(8);
+        ASSERT_TRUE(!flushes || test.log->flush(appended.lsn));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_TRUE(test.log->flush(test.log->end())) << "what was reserved had no room";
+  EXPECT_EQ(test.log->reserved(), 0u);
+  std::vector<std::byte> record;
+  for (const std::vector<Lsn>& of_one : written) {
+    for (const Lsn address : of_one) ASSERT_TRUE(test.log->read(address, record));
+  }
+}
+
+TEST(Log, SpaceReservedBrieflyIsOfAFewBytes) {
+  constexpr std::size_t kSegment = std::size_t{1} << 20;
+  const auto disk = test_disk();
+  TestLog test(*disk, {.segment_bytes = kSegment, .buffer_bytes = 512 << 10, .flush_interval_ms = 3'600'000},
+               test_epoch(1, Lsn{kSegment}));
+  const std::uint64_t each = BriefSpace(kSegment / 16).each();
+  EXPECT_EQ(test.log->try_reserve_briefly(each + 1), nullptr);
+  BriefSpace::Counter* const counter = test.log->try_reserve_briefly(1000);
+  ASSERT_NE(counter, nullptr);
+  EXPECT_EQ(test.log->reserved(), 1000u);
+  EXPECT_EQ(test.log->try_reserve_briefly(each - 999), nullptr);
+  BriefSpace::subtract(*counter, 1000);
+  BriefSpace::Counter* const again = test.log->try_reserve_briefly(each);
+  ASSERT_EQ(again, counter);
+  BriefSpace::subtract(*again, each);
+  EXPECT_EQ(test.log->reserved(), 0u);
+  test.log->refuse_changes();
+  EXPECT_EQ(test.log->try_reserve_briefly(1), nullptr);
 }
 
 // No change can be logged any more; what was logged before is flushed and read as ever.
