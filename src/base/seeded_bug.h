@@ -43,7 +43,8 @@ namespace vaultgres {
   bug(kParkedLinkBelieved)      /* a scan follows its old link, whatever has come of it */     \
   bug(kNoOwnerCheck)            /* a node is believed whoever owns it */                       \
   bug(kRootGrewUnnoticed)       /* a root is latched for the level that it had */              \
-  bug(kUnfairLatch)             /* nobody makes room for who waits for a latch exclusively */
+  bug(kUnfairLatch)             /* nobody makes room for who waits for a latch exclusively */  \
+  bug(kSleepersForgotten)       /* a latch that is released forgets who sleeps on */
 // clang-format on
 
 enum class SeededBug : std::uint8_t {

@@ -6,24 +6,27 @@
 // noticed by every optimistic reader. Versions start at 0 with the process and never restart.
 //
 // Waiting. Who cannot have the latch spins a little; then he sleeps in a queue. Some latches share a queue, each queue
-// has a mutex, and `waiters` is set, under it, while somebody of this latch is there.
+// has a mutex, and `waiters` is set, under it, while somebody sleeps for this latch.
 //
 //   * While it is set, nobody new joins those who hold the latch shared: their number falls to 0.
 //   * The last holder, with the latch still in his hands, looks into the queue and wakes the first, or the first
 //     ones when they want it shared. They try again, against whoever comes by: no latch lies idle until a sleeper has
-//     got up.
-//   * Who was first and has waited for longer than kPatience is handed the latch: it is never free in between. So
-//     nobody waits longer than that and those before him, and only a latch that is fought over for so long goes from
-//     hand to hand.
+//     got up. Until they have, nobody else is woken.
+//   * Who is the first and has waited for longer than kPatience is handed the latch, awake or asleep: it is never free
+//     in between. That costs two switches of threads, so a latch goes from hand to hand only once in kPatience; in
+//     between it is taken by those who run. So each of n who wait has it after n times kPatience and the time that as
+//     many owners take, from when they have it until they get a processor and are done.
 //
 // A thread takes a latch once: a second shared hold behind somebody who waits for it exclusive would wait for ever.
 //
-// A is what the protocol is written in (base/std_atomics.h); plain C++14 and no other header of the engine, for the
-// models.
+// A is what the protocol is written in (base/std_atomics.h); plain C++14, for the models.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+
+#include "base/seeded_bug.h"
 
 namespace vaultgres {
 
@@ -45,43 +48,78 @@ class LatchQueue {
 
   // All with the mutex.
 
-  /// Behind those who have waited for longer: who is woken and loses keeps his place.
+  /// Behind those who have waited for longer.
   void enter(Waiter& waiter) noexcept {
-    waiter.answer = Answer::kSleep;
     Waiter** place = &first_;
     while (*place != nullptr && !((*place)->since > waiter.since)) place = &(*place)->next;
     waiter.next = *place;
     *place = &waiter;
   }
-  const Waiter* first_of(const void* latch) const noexcept {
-    for (const Waiter* waiter = first_; waiter != nullptr; waiter = waiter->next) {
-      if (waiter->latch == latch) return waiter;
-    }
-    return nullptr;
+  void leave(Waiter& waiter) noexcept {
+    Waiter** place = &first_;
+    while (*place != &waiter) place = &(*place)->next;
+    *place = waiter.next;
   }
-  /// Wakes the first of this latch, and with one who wants it shared those behind him who do, up to `shared_max`.
-  /// Returns how many.
-  unsigned wake(const void* latch, Answer answer, unsigned shared_max) noexcept {
-    unsigned woken = 0;
-    bool exclusive = false;
-    for (Waiter** place = &first_; *place != nullptr && !exclusive && woken < shared_max;) {
-      Waiter& waiter = **place;
-      if (waiter.latch != latch) {
-        place = &waiter.next;
-        continue;
-      }
-      exclusive = waiter.exclusive;
-      if (exclusive && woken > 0) break;
-      *place = waiter.next;
-      waiter.answer = answer;
-      waiter.sleep.notify();  // he goes on when the mutex is free, and is gone then
-      ++woken;
+  bool is_one_asleep(const void* latch) const noexcept {
+    return first_that(latch, [](const Waiter& waiter) { return waiter.answer == Answer::kSleep; }) != nullptr;
+  }
+  /// Somebody was woken who has not tried yet. Until he has, he keeps his place.
+  bool is_one_on_his_way(const void* latch) const noexcept {
+    return first_that(latch, [](const Waiter& waiter) { return waiter.answer == Answer::kTryAgain; }) != nullptr;
+  }
+  /// The first who has not got it yet.
+  const Waiter* first_of(const void* latch) const noexcept {
+    return first_that(latch, [](const Waiter& waiter) { return waiter.answer != Answer::kYours; });
+  }
+  /// Answers him, and if he wants it shared those behind him who do, too, up to `shared_max`. Returns how many.
+  unsigned answer_first(const void* latch, Answer answer, unsigned shared_max) noexcept {
+    unsigned answered = 0;
+    for (Waiter* waiter = first_; waiter != nullptr && answered < shared_max; waiter = waiter->next) {
+      if (waiter->latch != latch || waiter->answer == Answer::kYours) continue;
+      if (waiter->exclusive && answered > 0) break;
+      waiter->answer = answer;
+      waiter->sleep.notify();  // he goes on when the mutex is free
+      ++answered;
+      if (waiter->exclusive) break;
     }
-    return woken;
+    return answered;
+  }
+
+  /// Whether the latch is to go to the first: he has waited for `patience`, and nobody was handed it for so long.
+  bool is_hand_over_due(const void* latch, std::chrono::microseconds patience) const noexcept {
+    if (!A::passed(first_of(latch)->since, patience)) return false;
+    for (const HandOver& last : hand_overs_) {
+      if (last.latch == latch) return A::passed(last.at, patience);
+    }
+    return true;
+  }
+  void note_hand_over(const void* latch) noexcept {
+    HandOver* place = hand_overs_;
+    while (place != hand_overs_ + kHandOvers && place->latch != latch) ++place;
+    if (place == hand_overs_ + kHandOvers) place = &hand_overs_[next_hand_over_++ % kHandOvers];
+    *place = {latch, A::now()};
   }
 
  private:
+  template <class Predicate>
+  const Waiter* first_that(const void* latch, Predicate predicate) const noexcept {
+    const Waiter* waiter = first_;
+    while (waiter != nullptr && !(waiter->latch == latch && predicate(*waiter))) waiter = waiter->next;
+    return waiter;
+  }
+
   Waiter* first_ = nullptr;
+  /// The last one of some latches: when more than those share a queue and are fought over, they are handed over more
+  /// often.
+  struct HandOver {
+    const void* latch = nullptr;
+    typename A::Time at{};
+    HandOver() = default;
+    HandOver(const void* whose, typename A::Time when) : latch(whose), at(when) {}
+  };
+  static constexpr unsigned kHandOvers = 4;
+  HandOver hand_overs_[kHandOvers];
+  unsigned next_hand_over_ = 0;
 };
 
 template <class A>
@@ -93,7 +131,9 @@ class BasicLatch {
   static constexpr std::uint64_t kExclusive = 126;
   static constexpr std::uint64_t kWaiters = 0x80;
   static constexpr unsigned kVersionShift = 8;
-  static constexpr unsigned kSpins = 64;
+  /// Some 1,000 pauses, 15 to 50 microseconds: as long as a structure change takes, and less than a sleep costs.
+  static constexpr unsigned kSpins = 21;
+  static constexpr unsigned kPausesMax = 64;
   static constexpr std::chrono::microseconds kPatience{500};
 
   static std::uint64_t version_of(std::uint64_t word) noexcept { return word >> kVersionShift; }
@@ -174,9 +214,11 @@ class BasicLatch {
   }
 
   void lock(Queue& queue, bool exclusive) noexcept {
+    unsigned pauses = 1;
     for (unsigned spin = 0; spin < A::spins(kSpins); ++spin) {
       if (exclusive ? try_exclusive() : try_shared()) return;
-      A::pause();
+      for (unsigned i = 0; i < pauses; ++i) A::pause();
+      pauses = std::min(2 * pauses, unsigned{kPausesMax});
     }
     wait(queue, exclusive);
   }
@@ -184,13 +226,14 @@ class BasicLatch {
   void wait(Queue& queue, bool exclusive) noexcept {
     typename Queue::Waiter self{this, exclusive, A::now(), Queue::Answer::kSleep, nullptr, {}};
     queue.mutex.lock();
-    while (!try_or_announce(exclusive)) {
+    if (!try_or_announce(exclusive)) {
       queue.enter(self);
-      while (self.answer == Queue::Answer::kSleep) self.sleep.wait(queue.mutex);
-      if (self.answer == Queue::Answer::kYours) {
-        if (exclusive) before_writing();
-        break;
-      }
+      do {
+        self.answer = Queue::Answer::kSleep;
+        while (self.answer == Queue::Answer::kSleep) self.sleep.wait(queue.mutex);
+      } while (self.answer != Queue::Answer::kYours && !try_or_announce(exclusive));
+      if (self.answer == Queue::Answer::kYours && exclusive) before_writing();
+      queue.leave(self);
     }
     queue.mutex.unlock();
   }
@@ -211,18 +254,20 @@ class BasicLatch {
     }
   }
 
-  /// By the last holder, when somebody waits. Until the word is stored nobody else can change it: it is held, new
+  /// By the last holder, when somebody sleeps. Until the word is stored nobody else can change it: it is held, new
   /// shared holders do not join, and who wants to announce himself has to wait for the mutex.
   void release(Queue& queue, std::uint64_t free) noexcept {
     queue.mutex.lock();
-    const typename Queue::Waiter* const first = queue.first_of(this);
-    const bool exclusive = first->exclusive;
-    const bool hand_over = A::passed(first->since, kPatience);
-    const unsigned woken =
-        queue.wake(this, hand_over ? Queue::Answer::kYours : Queue::Answer::kTryAgain, unsigned{kSharedMax});
     std::uint64_t word = free;
-    if (hand_over) word |= exclusive ? kExclusive : woken;
-    if (queue.first_of(this) != nullptr) word |= kWaiters;
+    if (queue.is_hand_over_due(this, kPatience)) {
+      const bool exclusive = queue.first_of(this)->exclusive;
+      const unsigned answered = queue.answer_first(this, Queue::Answer::kYours, unsigned{kSharedMax});
+      word |= exclusive ? kExclusive : answered;
+      queue.note_hand_over(this);
+    } else if (!queue.is_one_on_his_way(this)) {
+      queue.answer_first(this, Queue::Answer::kTryAgain, unsigned{kSharedMax});
+    }
+    if (queue.is_one_asleep(this) && !VG_SEEDED_BUG(kSleepersForgotten)) word |= kWaiters;
     // Not a store: what other shared holders have read before they left comes before what the next one writes.
     word_.exchange(word, A::kAcquireRelease);
     queue.mutex.unlock();

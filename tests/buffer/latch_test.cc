@@ -132,6 +132,30 @@ TEST_F(LatchTest, AThreadThatIsAlwaysFasterIsNotAlwaysTheNext) {
   }
 }
 
+// Only the first of them is woken: the others must not be forgotten.
+TEST_F(LatchTest, WhoSleepsOnIsNotForgotten) {
+  const Watchdog soon("a thread that sleeps for a free latch", seconds(30));
+  for (int round = 0; round < 20; ++round) {
+    std::vector<std::thread> threads;
+    entry_.lock_exclusive();
+    for (unsigned t = 0; t < 4; ++t) {
+      threads.emplace_back([&, t] {
+        if (t % 2 == 0) {
+          entry_.lock_exclusive();
+          entry_.unlock_exclusive();
+        } else {
+          entry_.lock_shared();
+          entry_.unlock_shared();
+        }
+      });
+    }
+    std::this_thread::sleep_for(milliseconds(2));
+    entry_.unlock_exclusive();
+    for (std::thread& thread : threads) thread.join();
+    ASSERT_EQ(holders(), 0u);
+  }
+}
+
 // Latches that share a queue: whoever is woken is woken for his own.
 TEST_F(LatchTest, LatchesOfOneQueueDoNotTakeEachOthersWaiters) {
   std::vector<Translation> entries(64 * 4 + 1);
