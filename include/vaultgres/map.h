@@ -48,6 +48,11 @@ struct KeyRange {
   static KeyRange prefix(std::string_view prefix);
 };
 
+struct KeyValue {
+  std::string_view key;
+  std::string_view value;
+};
+
 /// About how much a range of a map holds.
 struct SizeEstimate {
   std::uint64_t entries = 0;
@@ -93,6 +98,15 @@ class Map {
   Status multi_get(std::span<const std::string_view> keys, std::vector<std::optional<std::string>>& values) const;
   Status multi_get(const Transaction& txn, std::span<const std::string_view> keys,
                    std::vector<std::optional<std::string>>& values) const;
+
+  /// Many puts in one call, as one change: all or none. They are put in the order of their keys, which saves most ways
+  /// through the tree; of several with one key the last one counts. Without a Transaction they are one of their own,
+  /// with its limits: kTooLarge where it changes more than an eighth of the cache can remember; load_map() has none. A
+  /// Transaction whose call was that large keeps others from changing much until it ends. Other errors are those of
+  /// put(), which also says for how long others that hold a key are waited for; a key or value that is too long is
+  /// found before anything is put.
+  Status multi_put(std::span<const KeyValue> entries);
+  Status multi_put(Transaction& txn, std::span<const KeyValue> entries);
 
   /// A cursor over a range, standing before its first entry. The one with a Transaction also sees what the
   /// transaction has changed, and must not outlive it. Without memory for the cursor its first step says so.

@@ -153,22 +153,44 @@ bool Tree::try_follow(Trail& trail, Bytes key, FunctionRef<void(const NodeView&)
   return true;
 }
 
+/// The root, looked at. Empty: a lost race.
+inline Result<OptimisticGuard> Tree::read_root() const {
+  VG_ASSIGN(OptimisticGuard root, context_->pool.optimistic(root_, Hint::kNormal));
+  const NodeView view(root.page());
+  const unsigned level = view.level();
+  if (Status sound = check_child(view, level, root_); !sound || level >= kLevelsMax) {
+    if (!root.validate()) return OptimisticGuard();
+    return sound ? damaged(root_, "deeper than any tree") : sound.error();
+  }
+  return root;
+}
+
+/// The child of a node that was validated after it said so, looked at. Empty: a lost race.
+inline Result<OptimisticGuard> Tree::read_child(const OptimisticGuard& node, PageId child, unsigned level,
+                                                Hint hint) const {
+  VG_NOISE(kDescentChildFound);
+  auto next = context_->pool.optimistic(child, hint);
+  VG_NOISE(kDescentChildRead);
+  // The child was the right one when its version was read only if the parent had not changed by then; an
+  // error on a page that the parent no longer leads to is no damage.
+  if (!is_still_current(node)) return OptimisticGuard();
+  if (!next) return next.error();
+  touch_node(next->page());
+  if (Status sound = check_child(NodeView(next->page()), level, child); !sound) {
+    if (!next->validate() || !node.validate()) return OptimisticGuard();
+    return sound.error();
+  }
+  return next;
+}
+
 Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint,
                                           Trail* trail) const {
-  VG_ASSIGN(OptimisticGuard node, context_->pool.optimistic(root_, Hint::kNormal));
-  unsigned root_level = 0;
-  {
-    const NodeView root(node.page());
-    const unsigned level = root_level = root.level();
-    if (Status sound = check_child(root, level, root_); !sound || level >= kLevelsMax) {
-      if (!node.validate()) return Attempt::kLostRace;
-      return sound ? damaged(root_, "deeper than any tree") : sound.error();
-    }
-  }
+  VG_ASSIGN(OptimisticGuard node, read_root());
+  if (!node) return Attempt::kLostRace;
+  const unsigned root_level = NodeView(node.page()).level();
   VG_NOISE(kDescentRootRead);
-  for (;;) {
+  for (unsigned level = root_level;; --level) {
     const NodeView view(node.page());
-    const unsigned level = view.level();
     if (level <= target.level) {
       visit(view);  // first: while it waits for the lines of an entry, the fences are looked at
       const bool fits = leaf_fits(view, target);
@@ -185,19 +207,8 @@ Result<Tree::Attempt> Tree::try_read_leaf(const Target& target, FunctionRef<void
     }
     const PageId child = child_towards(view, target).id;
     if (!node.validate()) return Attempt::kLostRace;
-    VG_NOISE(kDescentChildFound);
-    auto next = context_->pool.optimistic(child, level == 1 ? hint : Hint::kNormal);
-    VG_NOISE(kDescentChildRead);
-    // The child was the right one when its version was read only if the parent had not changed by then; an
-    // error on a page that the parent no longer leads to is no damage.
-    if (!is_still_current(node)) return Attempt::kLostRace;
-    if (!next) return next.error();
-    touch_node(next->page());
-    if (Status sound = check_child(NodeView(next->page()), level - 1, child); !sound) {
-      if (!next->validate() || !node.validate()) return Attempt::kLostRace;
-      return sound.error();
-    }
-    node = *std::move(next);
+    VG_ASSIGN(node, read_child(node, child, level - 1, level == 1 ? hint : Hint::kNormal));
+    if (!node) return Attempt::kLostRace;
   }
 }
 
@@ -244,59 +255,85 @@ Status Tree::read_leaf_latched(const Target& target, FunctionRef<void(const Node
 
 // --- Latching for a change
 
-Result<ExclusiveGuard> Tree::write_leaf(Bytes key) const {
-  VG_ASSIGN(WritePath path, latch_path(key, 0, Parent::kNo));
+Result<ExclusiveGuard> Tree::write_leaf(Bytes key, const WriteTrail* trail) const {
+  if (trail != nullptr) {
+    if (auto leaf = try_write_again(key, *trail)) return *std::move(leaf);
+  }
+  for (unsigned attempt = 0; attempt < kOptimisticAttempts; ++attempt) {
+    ExclusiveGuard leaf;
+    VG_ASSIGN(const Attempt outcome, try_write_leaf(key, leaf));
+    if (outcome == Attempt::kDone) return leaf;
+  }
+  VG_ASSIGN(WritePath path, latch_path_latched(key, 0, Parent::kNo));
   return std::move(path.node);
 }
 
-Result<Tree::WritePath> Tree::latch_path(Bytes key, unsigned level, Parent parent) const {
-  for (unsigned attempt = 0; attempt < kOptimisticAttempts; ++attempt) {
-    WritePath path;
-    VG_ASSIGN(const Attempt outcome, try_latch_path(key, level, parent, path));
-    if (outcome == Attempt::kDone) return path;
-  }
-  return latch_path_latched(key, level, parent);
+/// A leaf that has not changed since is still the one that the tree leads to.
+std::optional<ExclusiveGuard> Tree::try_write_again(Bytes key, const WriteTrail& trail) const {
+  if (trail.page_ == kNoPage) return std::nullopt;
+  OptimisticGuard leaf = context_->pool.optimistic_if_ready(trail.page_, hint_);
+  if (!leaf || leaf.version() != trail.version_ || !NodeView(leaf.page()).covers(key)) return std::nullopt;
+  VG_NOISE(kPathBeforeLatch);
+  return context_->pool.try_upgrade(std::move(leaf));
 }
 
-/// The node of `level` that covers `key` (the root, if the tree is lower than that) and, if wanted, its
-/// parent, both latched by upgrade, parent first.
-Result<Tree::Attempt> Tree::try_latch_path(Bytes key, unsigned level, Parent parent, WritePath& path) const {
-  const Target target{Target::Kind::kCovering, key};
-  VG_ASSIGN(OptimisticGuard node, context_->pool.optimistic(root_, Hint::kNormal));
+/// Waits for the leaf's latch, with no other in hand, instead of beginning anew when somebody has it: a leaf whose
+/// parent has not changed since it led there is the right one, whatever was done to it meanwhile.
+Result<Tree::Attempt> Tree::try_write_leaf(Bytes key, ExclusiveGuard& leaf) const {
+  VG_ASSIGN(OptimisticGuard node, read_root());
+  if (!node) return Attempt::kLostRace;
+  const unsigned root_level = NodeView(node.page()).level();
+  PageId id = root_;
+  for (unsigned level = root_level; level > 0; --level) {
+    id = NodeView(node.page()).child_towards(key).id;
+    if (!node.validate()) return Attempt::kLostRace;
+    if (level == 1) break;
+    VG_ASSIGN(node, read_child(node, id, level - 1, Hint::kNormal));
+    if (!node) return Attempt::kLostRace;
+  }
+  VG_NOISE(kPathBeforeLatch);
+  auto latched = context_->pool.exclusive(id, hint_);
+  if (root_level > 0 && !is_still_current(node)) return Attempt::kLostRace;
+  if (!latched) return latched.error();
+  touch_node(latched->page());
+  if (root_level == 0 && !is_still_of(0, latched->page())) return Attempt::kLostRace;
+  VG_TRY(check_child(NodeView(latched->page()), 0, id));
+  if (!NodeView(latched->page()).covers(key)) return damaged(id, kWrongFences);
+  leaf = *std::move(latched);
+  return Attempt::kDone;
+}
+
+Result<Tree::WritePath> Tree::latch_path(Bytes key, unsigned level) const {
+  for (unsigned attempt = 0; attempt < kOptimisticAttempts; ++attempt) {
+    WritePath path;
+    VG_ASSIGN(const Attempt outcome, try_latch_path(key, level, path));
+    if (outcome == Attempt::kDone) return path;
+  }
+  return latch_path_latched(key, level, Parent::kYes);
+}
+
+/// The node of `level` that covers `key` (the root, if the tree is lower than that) and its parent, both latched by
+/// upgrade, parent first.
+Result<Tree::Attempt> Tree::try_latch_path(Bytes key, unsigned level, WritePath& path) const {
+  VG_ASSIGN(OptimisticGuard node, read_root());
+  if (!node) return Attempt::kLostRace;
   OptimisticGuard above;
   unsigned slot = 0;
-  unsigned at = NodeView(node.page()).level();
-  if (Status sound = check_child(NodeView(node.page()), at, root_); !sound || at >= kLevelsMax) {
+  for (unsigned at = NodeView(node.page()).level(); at > level; --at) {
+    const NodeView::Child child = NodeView(node.page()).child_towards(key);
     if (!node.validate()) return Attempt::kLostRace;
-    return sound ? damaged(root_, "deeper than any tree") : sound.error();
-  }
-  while (at > level) {
-    const NodeView view(node.page());
-    const auto [child_slot, child] = child_towards(view, target);
-    if (!node.validate()) return Attempt::kLostRace;
-    VG_NOISE(kDescentChildFound);
-    auto next = context_->pool.optimistic(child, at == 1 ? hint_ : Hint::kNormal);
-    VG_NOISE(kDescentChildRead);
-    if (!is_still_current(node)) return Attempt::kLostRace;
-    if (!next) return next.error();
-    touch_node(next->page());
-    slot = child_slot;
-    --at;
-    if (Status sound = check_child(NodeView(next->page()), at, child); !sound) {
-      if (!next->validate() || !node.validate()) return Attempt::kLostRace;
-      return sound.error();
-    }
+    VG_ASSIGN(OptimisticGuard next, read_child(node, child.id, at - 1, at == 1 ? hint_ : Hint::kNormal));
+    if (!next) return Attempt::kLostRace;
     above = std::move(node);
-    node = *std::move(next);
+    node = std::move(next);
+    slot = child.slot;
   }
-  VG_NOISE(kPathBeforeUpgrade);
-  if (parent == Parent::kYes && above) {
+  VG_NOISE(kPathBeforeLatch);
+  if (above) {
     auto latched = context_->pool.try_upgrade(std::move(above));
     if (!latched) return Attempt::kLostRace;
     path.parent = *std::move(latched);
     VG_NOISE(kPathParentTaken);
-  } else if (above && !above.validate()) {
-    return Attempt::kLostRace;
   }
   auto latched = context_->pool.try_upgrade(std::move(node));
   if (!latched) {
@@ -380,7 +417,8 @@ Result<Tree::WritePath> Tree::latch_path_latched(Bytes key, unsigned level, Pare
       pins.add(*std::move(pin));
     } else {
       // Damage only if the tree still leads there: an optimistic attempt reports it under validation.
-      VG_ASSIGN(const Attempt outcome, try_latch_path(key, level, parent, path));
+      VG_ASSIGN(const Attempt outcome, try_latch_path(key, level, path));
+      if (outcome == Attempt::kDone && parent == Parent::kNo) path.parent.release();
       if (outcome == Attempt::kDone) return path;
     }
   }

@@ -63,7 +63,7 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
     VG_ASSIGN(PageReservation pages, context_->space.reserve(2, root_));
     VG_ASSIGN(FrameTicket frames, context_->pool.reserve_frames(2));
     VG_NOISE(kSplitReserved);
-    VG_ASSIGN(WritePath path, latch_path(key, level, Parent::kYes));
+    VG_ASSIGN(WritePath path, latch_path(key, level));
     const NodeView node(path.node.page());
     // Looked at again under the latch: somebody else may have made room, or the root may have grown.
     if (node.level() != level || node.has_room(key_bytes, value_bytes)) return {};
@@ -185,7 +185,7 @@ Result<std::optional<Tree::Merged>> Tree::latch_pair(Bytes key, unsigned level, 
   using Outcome = std::optional<Merged>;
   for (unsigned attempt = 0; attempt < 3; ++attempt) {
     pair = Pair{};
-    VG_ASSIGN(WritePath path, latch_path(key, level, Parent::kYes));
+    VG_ASSIGN(WritePath path, latch_path(key, level));
     {
       const NodeView node(path.node.page());
       if (node.level() != level || !path.parent || !node.is_underfull()) return Outcome(Merged::kNo);

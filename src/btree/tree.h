@@ -82,8 +82,22 @@ class Tree {
   /// The same, by way of the trail if that leads there; it then stands on the leaf that was read.
   Status read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint, Trail& trail) const;
 
-  /// The leaf that covers `key`, latched exclusively. [no latch held]
-  Result<ExclusiveGuard> write_leaf(Bytes key) const;
+  /// Where somebody has changed a leaf of this tree, who is about to change it again: as long as nobody else has, it
+  /// needs no descent. It holds no latch.
+  class WriteTrail {
+   public:
+    void note(const ExclusiveGuard& leaf) noexcept {
+      page_ = leaf.id();
+      version_ = leaf.next_version();
+    }
+
+   private:
+    friend class Tree;
+    PageId page_ = kNoPage;
+    std::uint64_t version_ = 0;
+  };
+  /// The leaf that covers `key`, latched exclusively; the trail's, if that is it. [no latch held]
+  Result<ExclusiveGuard> write_leaf(Bytes key, const WriteTrail* trail = nullptr) const;
 
   /// Splits the leaf that covers `key` (and what is above it, first) unless an entry of this size has room
   /// there. The caller then latches the leaf again and looks again. [no latch held]
@@ -139,12 +153,16 @@ class Tree {
 
   // descent.cc
   enum class Parent : bool { kNo, kYes };
-  Result<WritePath> latch_path(Bytes key, unsigned level, Parent parent) const;
+  Result<WritePath> latch_path(Bytes key, unsigned level) const;
+  Result<OptimisticGuard> read_root() const;
+  Result<OptimisticGuard> read_child(const OptimisticGuard& node, PageId child, unsigned level, Hint hint) const;
   Result<Attempt> try_read_leaf(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint,
                                 Trail* trail = nullptr) const;
   bool try_follow(Trail& trail, Bytes key, FunctionRef<void(const NodeView&)> visit, Hint hint) const;
   Status read_leaf_latched(const Target& target, FunctionRef<void(const NodeView&)> visit, Hint hint) const;
-  Result<Attempt> try_latch_path(Bytes key, unsigned level, Parent parent, WritePath& path) const;
+  std::optional<ExclusiveGuard> try_write_again(Bytes key, const WriteTrail& trail) const;
+  Result<Attempt> try_write_leaf(Bytes key, ExclusiveGuard& leaf) const;
+  Result<Attempt> try_latch_path(Bytes key, unsigned level, WritePath& path) const;
   Result<WritePath> latch_path_latched(Bytes key, unsigned level, Parent parent) const;
   const char* child_problem(const NodeView& child, unsigned level) const noexcept;
   Status check_child(const NodeView& child, unsigned level, PageId id) const;

@@ -222,7 +222,7 @@ void TreeLoad::build(MutableBytes page, std::size_t count, bool root, const Node
 
 /// The empty leaf at the end of the tree, and its parent unless it is the root.
 Result<Tree::WritePath> TreeLoad::latch_last_leaf() const {
-  VG_ASSIGN(Tree::WritePath path, tree_.latch_path(low_fence(), 0, Tree::Parent::kYes));
+  VG_ASSIGN(Tree::WritePath path, tree_.latch_path(low_fence(), 0));
   const NodeView leaf(path.node.page());
   const bool as_left = path.node.id() == last_leaf_ && leaf.level() == 0 && leaf.count() == 0 &&
                        !leaf.has_high_fence() && as_text(leaf.low_fence()) == as_text(low_fence());

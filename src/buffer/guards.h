@@ -50,6 +50,9 @@ class OptimisticGuard {
   Bytes page() const noexcept {
     return {bytes_, kPageBytes};
   }
+  std::uint64_t version() const noexcept {
+    return version_;
+  }
   /// True when the page is still what it was when this guard was made: what was read from page() until now
   /// is the page's content at one instant. (A shared holder does not disturb.)
   bool validate() const noexcept {
@@ -99,6 +102,8 @@ class ExclusiveGuard {
   explicit operator bool() const noexcept { return entry_ != nullptr; }
   PageId id() const noexcept { return id_; }
   Bytes page() const noexcept { return {bytes_, kPageBytes}; }
+  /// The version that the page will have when this is released.
+  std::uint64_t next_version() const noexcept { return Latch::version_of(entry_->latch.peek()) + 1; }
   /// For what is never logged and masked in comparisons: the "may have history" bits. Does not make the
   /// page dirty.
   MutableBytes unlogged_bytes() noexcept {

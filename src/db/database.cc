@@ -252,12 +252,8 @@ bool Transaction::active() const noexcept {
 }
 
 Result<Transaction> Database::begin() {
-  return run_call(core_, [&]() -> Result<Transaction> {
-    auto state = std::make_unique<Transaction::State>();
-    state->core = core_;
-    state->open = core_->begin();
-    return Transaction(std::move(state));
-  });
+  VG_ASSIGN(std::unique_ptr<Transaction::State> state, internal::begin_transaction(core_));
+  return Transaction(std::move(state));
 }
 
 Status Transaction::commit() {
@@ -290,6 +286,15 @@ Result<std::string> directory_path(const std::string& directory) {
   std::string path = directory;
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path;
+}
+
+Result<std::unique_ptr<Transaction::State>> begin_transaction(const std::shared_ptr<Core>& core) {
+  return run_call(core, [&]() -> Result<std::unique_ptr<Transaction::State>> {
+    auto state = std::make_unique<Transaction::State>();
+    state->core = core;
+    state->open = core->begin();
+    return state;
+  });
 }
 
 Error not_active() {

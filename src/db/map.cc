@@ -49,6 +49,29 @@ Status put_within(const internal::MapHandle& handle, Transaction::State* state, 
   });
 }
 
+Status check_entries(std::span<const KeyValue> entries) {
+  for (const KeyValue& entry : entries) {
+    VG_TRY(internal::check_key(entry.key));
+    VG_TRY(internal::check_value(entry.value));
+  }
+  return {};
+}
+
+/// In the order of the keys: so two that want the same ones do not each hold what the other wants.
+Status put_entries(Core& core, Txn& txn, const Tree& tree, std::span<const KeyValue> entries) {
+  std::vector<const KeyValue*> sorted;
+  sorted.reserve(entries.size());
+  for (const KeyValue& entry : entries) sorted.push_back(&entry);
+  const auto is_before = [](const KeyValue* a, const KeyValue* b) { return a->key < b->key; };
+  std::stable_sort(sorted.begin(), sorted.end(), is_before);  // of one key the last entry stays the last
+  Tree::WriteTrail trail;
+  for (const KeyValue* entry : sorted) {
+    VG_TRY(put_entry(core.engine(), core.txns(), txn, tree, as_bytes(entry->key), as_bytes(entry->value),
+                     PutMode::kUpsert, &trail));
+  }
+  return {};
+}
+
 /// Runs `reading(engine, tree)`.
 template <class Reading>
 auto read(const internal::MapHandle& handle, Reading&& reading)
@@ -119,6 +142,22 @@ Result<bool> Map::contains(std::string_view key) const {
 
 Status Map::multi_get(std::span<const std::string_view> keys, std::vector<std::optional<std::string>>& values) const {
   return read_many(*handle_, kNoTxn, keys, values);
+}
+
+Status Map::multi_put(std::span<const KeyValue> entries) {
+  VG_ASSIGN(std::unique_ptr<Transaction::State> state, internal::begin_transaction(handle_->core));
+  Transaction txn(std::move(state));
+  if (Status put = multi_put(txn, entries); !put) {
+    VG_TRY(txn.rollback());
+    return put;
+  }
+  return txn.commit();
+}
+
+Status Map::multi_put(Transaction& txn, std::span<const KeyValue> entries) {
+  VG_TRY(check_entries(entries));
+  return change_within(*handle_, txn.state_.get(),
+                       [&](Txn& inner, const Tree& tree) { return put_entries(*handle_->core, inner, tree, entries); });
 }
 
 Status Map::put(Transaction& txn, std::string_view key, std::string_view value) {

@@ -17,6 +17,7 @@ struct Transaction::State {
 };
 
 namespace internal {
+Result<std::unique_ptr<Transaction::State>> begin_transaction(const std::shared_ptr<Core>& core);
 Error not_active();
 Error other_database();
 /// The number under which a transaction reads its database.

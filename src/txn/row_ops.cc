@@ -32,6 +32,7 @@ struct Change {
   std::uint8_t flags = 0;  ///< kSlotOverflow
   bool erase = false;
   PutMode mode = PutMode::kUpsert;
+  Tree::WriteTrail* trail = nullptr;
 };
 
 enum class Outcome : std::uint8_t {
@@ -107,7 +108,7 @@ class NewClaim {
 Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& manager, Writer& writer, const Tree& tree,
                                           const Change& change, LogSpace& log_space, std::uint64_t log_bytes) {
   using MaybeChanged = std::optional<Changed>;
-  VG_ASSIGN(ExclusiveGuard leaf, tree.write_leaf(change.key));
+  VG_ASSIGN(ExclusiveGuard leaf, tree.write_leaf(change.key, change.trail));
   NewClaim new_claim(engine, tree.object(), change.key, writer);
   const NodeView view(leaf.page());
   const NodeView::Position position = view.lower_bound(change.key);
@@ -217,6 +218,7 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
   new_claim.logged();
   VG_NOISE(kChangeBeforeHistory);
   if (needs_entry && !remove) set_history(leaf.unlogged_bytes(), position.slot, true);
+  if (change.trail != nullptr) change.trail->note(leaf);
   if (writer.txn != nullptr) {
     // For the compensation: key and old value, a header, the blocks' headers.
     const std::uint64_t kept = change.key.size() + before.value.size() +
@@ -238,7 +240,7 @@ Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& 
         Tree::log_bytes_of_change(change.key.size(), change.value.size() + inline_value_max(change.key.size())) +
         kPurgeLogBytes + (writer.txn != nullptr ? writer.txn->end_log_bytes() : 0);
     LogSpace log_space(engine.log);
-    VG_TRY(log_space.reserve(log_bytes));
+    VG_TRY(writer.txn != nullptr ? log_space.reserve(log_bytes) : log_space.reserve_briefly(log_bytes));
     VG_ASSIGN(std::optional<Changed> changed, try_change(engine, manager, writer, tree, change, log_space, log_bytes));
     if (!changed) continue;
     if (changed->outcome == Outcome::kTableFull) {
@@ -278,9 +280,9 @@ void note_ghost(Txn& txn, const Tree& tree, Bytes key, bool ghost) {
 }  // namespace
 
 Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree, Bytes key, Bytes value,
-                 PutMode mode) {
+                 PutMode mode, Tree::WriteTrail* trail) {
   Writer writer{txn.status(), &txn};
-  Change change{.key = key, .value = value, .mode = mode};
+  Change change{.key = key, .value = value, .mode = mode, .trail = trail};
   OverflowRef ref{};
   if (value.size() > inline_value_max(key.size())) {
     VG_TRY(manager.admit_change(txn));  // before the chain is built

@@ -22,9 +22,10 @@ enum class PutMode : std::uint8_t {
   kUpdate,        ///< kNotFound when it is not
 };
 
-/// Puts one entry within `txn`. Waits for another writer of the key. [no latch held]
+/// Puts one entry within `txn`. Waits for another writer of the key. `trail`: of the last put into the same tree, if
+/// that was nearby. [no latch held]
 Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree, Bytes key, Bytes value,
-                 PutMode mode = PutMode::kUpsert);
+                 PutMode mode = PutMode::kUpsert, Tree::WriteTrail* trail = nullptr);
 /// Erases one entry within `txn`; false when there was none.
 Result<bool> erase_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree& tree, Bytes key);
 

@@ -247,7 +247,7 @@ TEST_F(StructureRaceTest, AScanThatGoesOnWhereItStoodFindsHalfOfASplit) {
 TEST_F(StructureRaceTest, AMergeOfALastChildGoesByAParentThatHasBeenSplitMeanwhile) {
   const std::uint64_t before = space_.pages_allocated();
   for (const NoisePoint point :
-       {NoisePoint::kDescentChildFound, NoisePoint::kDescentChildRead, NoisePoint::kPathBeforeUpgrade}) {
+       {NoisePoint::kDescentChildFound, NoisePoint::kDescentChildRead, NoisePoint::kPathBeforeLatch}) {
     for (std::uint64_t at = 96; at + 96 < kNumbers; at += 70) {
       SCOPED_TRACE(kNoiseNames[static_cast<std::size_t>(point)]);
       // Of a leaf everything but one goes; then its merge is overtaken by splits around it.
@@ -277,7 +277,7 @@ TEST_F(StructureRaceTest, AMergeOfALastChildGoesByAParentThatHasBeenSplitMeanwhi
 
 TEST_F(StructureRaceTest, ASplitOfANodeThatHasGoneMeanwhileLosesKeys) {
   for (const NoisePoint point : {NoisePoint::kSplitReserved, NoisePoint::kDescentChildFound,
-                                 NoisePoint::kDescentChildRead, NoisePoint::kPathBeforeUpgrade}) {
+                                 NoisePoint::kDescentChildRead, NoisePoint::kPathBeforeLatch}) {
     unsigned full_leaves = 0;
     SCOPED_TRACE(kNoiseNames[static_cast<std::size_t>(point)]);
     std::uint64_t begin = 96;
@@ -314,7 +314,7 @@ TEST_F(StructureRaceTest, SplitsAndMergesOfTheSameNodesMixUpTheirBoundaries) {
       taken = space_.take_frames(space_.pool->stats().frames - kFramesMin - 2 * 8);
     }
     for (const NoisePoint point : {NoisePoint::kSplitParentFull, NoisePoint::kSplitReserved,
-                                   NoisePoint::kMergeBeforeFreed, NoisePoint::kPathBeforeUpgrade}) {
+                                   NoisePoint::kMergeBeforeFreed, NoisePoint::kPathBeforeLatch}) {
       const bool splits = point != NoisePoint::kMergeBeforeFreed;
       SCOPED_TRACE(std::string(kNoiseNames[static_cast<std::size_t>(point)]) + (short_of_frames ? ", few frames" : ""));
       unsigned stops = 0;

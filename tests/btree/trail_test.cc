@@ -1,5 +1,7 @@
 // Goal: a scan that goes on from the leaf it read last sees what a scan that descends sees, whatever became of that
 // leaf and its neighbours in between.
+#include <thread>
+
 #include "btree/tree_support.h"
 #include "buffer/page_visits.h"
 
@@ -246,6 +248,40 @@ TEST(Trail, EvictedLeavesAreReadAgain) {
   }
   EXPECT_EQ(seen, kKeys);
   EXPECT_GT(space.pool->stats().evictions, before);
+}
+
+/// While somebody has the root latched nobody can descend.
+TEST_F(TrailTest, WhoChangesALeafAgainNeedsNoDescent) {
+  Tree::WriteTrail trail;
+  const std::string first = number_key(4);
+  const std::string far = number_key(4 * (kKeys - 1));
+  PageId changed = kNoPage;
+  {
+    const ExclusiveGuard leaf = must(tree_.write_leaf(as_bytes(first), &trail));
+    trail.note(leaf);
+    changed = leaf.id();
+  }
+  {
+    const ExclusiveGuard root = must(space_.pool->exclusive(tree_.root(), Hint::kNormal));
+    PageId again = kNoPage;
+    std::thread([&] { again = must(tree_.write_leaf(as_bytes(first), &trail)).id(); }).join();
+    EXPECT_EQ(again, changed);
+  }
+  // It was released as changed, so that trail is over; nor does one lead to a leaf that does not cover the key.
+  EXPECT_EQ(must(tree_.write_leaf(as_bytes(first), &trail)).id(), changed);
+  {
+    const ExclusiveGuard leaf = must(tree_.write_leaf(as_bytes(first), &trail));
+    trail.note(leaf);
+  }
+  EXPECT_NE(must(tree_.write_leaf(as_bytes(far), &trail)).id(), changed);
+  // Merged away, or given to another tree.
+  {
+    const ExclusiveGuard leaf = must(tree_.write_leaf(as_bytes(far), &trail));
+    trail.note(leaf);
+  }
+  erase_between(number_key(0), number_key(UINT64_MAX));
+  reuse_pages(ObjectId{99});
+  EXPECT_EQ(must(tree_.write_leaf(as_bytes(far), &trail)).id(), tree_.root());
 }
 
 }  // namespace

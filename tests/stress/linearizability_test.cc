@@ -217,11 +217,7 @@ std::string run_round(const Map& map, std::atomic<std::uint64_t>& focus, std::ui
 /// So many rounds, or until something is wrong, which is given back.
 std::string run_hot_rounds(Durability durability, std::uint64_t rounds, CaseCount& cases, HotFault fault) {
   const Watchdog watchdog("eight threads on a handful of keys", std::chrono::seconds(300 + 10 * rounds));
-  Options options;
-  options.cache_bytes = std::size_t{256} << 10;
-  options.durability = durability;
-  options.lock_timeout = std::chrono::milliseconds(60000);
-  Result<Database> db = Database::open_in_memory(options);
+  Result<Database> db = Database::open_in_memory(tiny_cache(durability));
   if (!db) return std::string(db.error().message());
   std::atomic<std::uint64_t> focus{0};
   const Neighbours neighbours{kNeighbourThreads, kColdKeys, kKeptEvery, &focus};

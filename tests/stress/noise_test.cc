@@ -596,7 +596,7 @@ TEST(NoiseTest, ATreeInATinyCacheLosesNothing) {
 /// they have read, until they latch from the root down, and meanwhile the root becomes another one.
 TEST(NoiseTest, ARootGrowsUnderThoseWhoLatchItsTree) {
   NoisePlan plan = NoisePlan::of_seed(0);
-  plan.points[0] = static_cast<std::uint8_t>(NoisePoint::kPathBeforeUpgrade);
+  plan.points[0] = static_cast<std::uint8_t>(NoisePoint::kPathBeforeLatch);
   plan.points[1] = static_cast<std::uint8_t>(NoisePoint::kUpgradeBefore);
   plan.points[2] = static_cast<std::uint8_t>(NoisePoint::kExclusiveCheckedResident);
   plan.odds_shift = 1;

@@ -218,11 +218,7 @@ class ScanWorker {
 /// For so long, or until something is wrong, which is given back.
 std::string run_scans(Durability durability, std::chrono::seconds time) {
   const Watchdog watchdog("scans beside splits and merges", std::chrono::seconds(300) + 10 * time);
-  Options options;
-  options.cache_bytes = std::size_t{256} << 10;
-  options.durability = durability;
-  options.lock_timeout = std::chrono::milliseconds(60000);
-  Result<Database> db = Database::open_in_memory(options);
+  Result<Database> db = Database::open_in_memory(tiny_cache(durability));
   if (!db) return std::string(db.error().message());
   std::atomic<std::uint64_t> focus{0};
   const Neighbours neighbours{kScanNeighbours, kScanKeys, kIndelibleEvery, &focus};

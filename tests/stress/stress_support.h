@@ -64,6 +64,15 @@ bool run_workers(std::vector<Worker>& workers, std::uint64_t operations) {
   return wrong.empty();
 }
 
+/// So that pages come and go, and nobody gives up because others are slow.
+inline Options tiny_cache(Durability durability) {
+  Options options;
+  options.cache_bytes = std::size_t{256} << 10;
+  options.durability = durability;
+  options.lock_timeout = std::chrono::milliseconds(60000);
+  return options;
+}
+
 /// Eight digits: such keys are ordered as numbers are.
 inline std::string number_key(std::uint64_t i) {
   std::string key = std::to_string(i);
