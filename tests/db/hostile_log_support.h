@@ -67,6 +67,16 @@ class KilledLogTest : public ::testing::Test {
     }
     return found;
   }
+  std::vector<Change> logged_changes(PageOp op) {
+    std::vector<Change> found;
+    for (const LoggedRecord& record : records()) {
+      for (const RecordPage& part : record.view().pages()) {
+        const auto at = static_cast<std::size_t>(part.payload.data() - record.record.data());
+        if (part.op == op) found.push_back({record, at, part.page});
+      }
+    }
+    return found;
+  }
   /// Those that recovery will apply. `last`: only those after which no change of another kind comes to the page, so
   /// that what they do to it is still there in the end.
   std::vector<Change> changes(PageOp op, bool last = false) {

@@ -42,9 +42,9 @@ class HostileUndoLogTest : public KilledLogTest {
     return {std::int64_t{1000 + fill}, "name", std::int32_t{1},
             Value::bytes(std::string(kInlineRowBytesMax - 60, fill))};
   }
-  /// The changes of entries that undo has to take back.
+  /// The changes of entries that undo has to take back; those, too, whose pages the cleaner has written meanwhile.
   std::vector<Change> updates() {
-    std::vector<Change> found = changes(PageOp::kNodeReplace);
+    std::vector<Change> found = logged_changes(PageOp::kNodeReplace);
     std::erase_if(found, [](const Change& change) { return !change.view().undo(); });
     EXPECT_EQ(found.size(), 4u);
     return found;
