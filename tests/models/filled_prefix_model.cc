@@ -5,6 +5,7 @@
 // one of them only if it finds room, and read what is filled then; one pads, as a flush does, waits, and reads. Relacy
 // says when what is read is being written. MUTANT names a fault that is put into the atomics; then a failure is
 // expected.
+#include "models/faulty_atomics.h"
 #include "models/model_main.h"
 #include "models/relacy_atomics.h"
 #include "wal/filled_prefix.h"
@@ -99,17 +100,6 @@ struct SlotReused : rl::test_suite<SlotReused<A>, 3> {
 
 // --- Faults
 
-/// Who finishes looks at slots and at an end that are not the newest: of two at once nobody sees both free.
-struct NotSequential : ModelAtomics {
-  static const rl::memory_order kSequential = rl::mo_acq_rel;
-  template <class T>
-  struct Atomic : ModelAtomic<T> {
-    T load(rl::memory_order order) const { return ModelAtomic<T>::load(order == kSequential ? rl::mo_acquire : order); }
-    void store(T value, rl::memory_order order) {
-      ModelAtomic<T>::store(value, order == kSequential ? rl::mo_release : order);
-    }
-  };
-};
 /// A slot is freed before what was written is there.
 struct EarlyFree : ModelAtomics {
   template <class T>

@@ -5,6 +5,7 @@
 // does the same; a reader reads them under a shared latch, and one more optimistically; and others take it again and
 // again. Relacy says when a thread sleeps that nobody will wake. MUTANT names a fault that is put into the atomics, or
 // a seeded bug; then a failure is expected.
+#include "models/faulty_atomics.h"
 #include "models/model_main.h"
 #include "models/relacy_atomics.h"
 // Then the engine's, which the models can give a seeded bug.
@@ -111,19 +112,6 @@ struct Again : rl::test_suite<Again<A>, 4> {
 
 // --- Faults
 
-struct NoReadFence : ModelAtomics {
-  static void fence(rl::memory_order order) {
-    if (order == rl::mo_release) ModelAtomics::fence(order);
-  }
-};
-struct NoWriteFence : ModelAtomics {
-  static void fence(rl::memory_order order) {
-    if (order == rl::mo_acquire) ModelAtomics::fence(order);
-  }
-};
-struct RelaxedRelease : ModelAtomics {
-  static const rl::memory_order kRelease = rl::mo_relaxed;
-};
 /// The last of those who share it releases it alone: not what the others have read.
 struct StoredRelease : ModelAtomics {
   static const rl::memory_order kAcquireRelease = rl::mo_release;

@@ -6,6 +6,7 @@
 // it in, throwing the other out, and look at it while they have it pinned. One only throws out, one changes a page, one
 // reads without a latch. MUTANT names a fault of the atomics, of the order in which a frame is got, or one of the
 // engine's seeded bugs; then a failure is expected.
+#include "models/faulty_atomics.h"
 #include "models/model_main.h"
 #include "models/relacy_atomics.h"
 // Then the engine's, which the models can give a seeded bug.
@@ -233,19 +234,6 @@ struct TwoFrames : rl::test_suite<TwoFrames<A>, 4> {
 
 // --- Faults
 
-struct NoReadFence : ModelAtomics {
-  static void fence(rl::memory_order order) {
-    if (order == rl::mo_release) ModelAtomics::fence(order);
-  }
-};
-struct NoWriteFence : ModelAtomics {
-  static void fence(rl::memory_order order) {
-    if (order == rl::mo_acquire) ModelAtomics::fence(order);
-  }
-};
-struct RelaxedRelease : ModelAtomics {
-  static const rl::memory_order kRelease = rl::mo_relaxed;
-};
 /// Only pins are counted by addition.
 struct UncountedPins : ModelAtomics {
   template <class T>

@@ -5,6 +5,7 @@
 // snapshot that its readers need. Two commit, raise the floor and throw away what the answer says that nobody needs;
 // two register and look at the thing of their snapshot, one of them twice. There is one slot, so that more are made
 // meanwhile. MUTANT names a fault that is put into the atomics; then a failure is expected.
+#include "models/faulty_atomics.h"
 #include "models/model_main.h"
 #include "models/relacy_atomics.h"
 // Then the engine's, which the models can give a seeded bug.
@@ -50,19 +51,6 @@ struct Readers : rl::test_suite<Readers<A>, 4> {
 
 // --- Faults
 
-/// What is sequentially consistent only acquires and releases.
-struct NotSequential : ModelAtomics {
-  template <class T>
-  struct Atomic : ModelAtomic<T> {
-    using ModelAtomic<T>::ModelAtomic;
-    T load(rl::memory_order order) const {
-      return ModelAtomic<T>::load(order == rl::mo_seq_cst ? rl::mo_acquire : order);
-    }
-    void store(T value, rl::memory_order order) {
-      ModelAtomic<T>::store(value, order == rl::mo_seq_cst ? rl::mo_release : order);
-    }
-  };
-};
 /// The floor is the only thing that is changed so.
 struct FloorNotRaised : ModelAtomics {
   template <class T>
@@ -70,9 +58,6 @@ struct FloorNotRaised : ModelAtomics {
     using ModelAtomic<T>::ModelAtomic;
     bool compare_exchange_weak(T&, T, rl::memory_order, rl::memory_order) { return true; }
   };
-};
-struct RelaxedRelease : ModelAtomics {
-  static const rl::memory_order kRelease = rl::mo_relaxed;
 };
 
 template <class A>
