@@ -26,6 +26,11 @@
 // No look at the slots: filled stands where the place begins, so nobody was before it; and the end still stands where
 // the place ends, so nobody is behind it. As long as few write that is the rule.
 //
+// Nor when the slot that was the lowest at somebody's look (front) still says something lower than one's own begin: its
+// owner is not done. When he has freed it, he sees one's own slot free, which came before in the sequentially
+// consistent order, and looks himself, or leaves it to one in front of him; the last of these looks. So while one of
+// many is kept from his processor, the others do not look in vain.
+//
 // Nobody waits but for a slot, when all are taken, and nobody who has one does. What is moved only grows.
 //
 // A is what the protocol is written in (base/std_atomics.h); plain C++14, for the models.
@@ -52,6 +57,7 @@ class FilledPrefix {
   explicit FilledPrefix(std::uint64_t first) noexcept {
     end_.store(first, A::kRelaxed);
     filled_.store(first, A::kRelaxed);
+    front_.store(0, A::kRelaxed);
     for (Slot& slot : slots_) slot.begin.store(kFree, A::kRelaxed);
   }
 
@@ -89,6 +95,7 @@ class FilledPrefix {
         end_.load(A::kSequential) == place.end) {
       return;
     }
+    if (slots_[front_.load(A::kRelaxed)].begin.load(A::kSequential) < place.begin) return;
     look();
   }
 
@@ -133,7 +140,14 @@ class FilledPrefix {
   std::uint64_t look() noexcept {
     std::uint64_t limit = end_.load(A::kSequential);
     VG_NOISE(kLogEndRead);
-    for (const Slot& slot : slots_) limit = std::min(limit, slot.begin.load(A::kSequential));
+    unsigned front = 0;
+    for (unsigned i = 0; i < kSlots; ++i) {
+      const std::uint64_t begin = slots_[i].begin.load(A::kSequential);
+      if (begin >= limit) continue;
+      limit = begin;
+      front = i;
+    }
+    if (front_.load(A::kRelaxed) != front) front_.store(front, A::kRelaxed);
     std::uint64_t filled = filled_.load(A::kAcquire);
     while (filled < limit) {
       if (filled_.compare_exchange_weak(filled, limit, A::kAcquireRelease, A::kAcquire)) return limit;
@@ -144,6 +158,7 @@ class FilledPrefix {
   // Together: who fills a place changes both, one soon after the other.
   alignas(A::kCacheLine) typename A::template Atomic<std::uint64_t> end_;
   typename A::template Atomic<std::uint64_t> filled_;
+  alignas(A::kCacheLine) typename A::template Atomic<unsigned> front_;  // any slot will do
   Slot slots_[kSlots];
 };
 

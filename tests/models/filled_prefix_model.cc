@@ -73,6 +73,30 @@ struct TwoAtOnce : rl::test_suite<TwoAtOnce<A>, 3> {
   }
 };
 
+/// Each has a slot of its own, so that one may leave it to another, and he to the third, to raise what is filled.
+template <class A>
+struct ThreeAtOnce : rl::test_suite<ThreeAtOnce<A>, 3> {
+  using Prefix = FilledPrefix<A, 3>;
+  Prefix prefix{0};
+  rl::var<unsigned> contents[6];
+
+  void before() {
+    for (auto& content : contents) content($) = 0;
+  }
+  void thread(unsigned index) {
+    for (unsigned i = 0; i < 2; ++i) {
+      typename Prefix::Place place;
+      prefix.reserve(
+          index, [](std::uint64_t begin) { return begin + 1; }, &place);
+      contents[place.begin]($) = 1;
+      prefix.complete(place);
+    }
+    const std::uint64_t filled = prefix.filled();
+    for (std::uint64_t at = 0; at < filled; ++at) RL_ASSERT(contents[at]($) == 1);
+  }
+  void after() { RL_ASSERT(prefix.filled() == 6 && prefix.end() == 6); }
+};
+
 /// One slot for two; while the second claims it, somebody pads. Who looks may find in it what the second says.
 template <class A>
 struct SlotReused : rl::test_suite<SlotReused<A>, 3> {
@@ -117,7 +141,8 @@ struct RelaxedRead : ModelAtomics {
 };
 template <class A>
 bool holds(const ModelRun& run) {
-  return run.simulate<Writers<A>>() && run.simulate<TwoAtOnce<A>>() && run.simulate<SlotReused<A>>();
+  return run.simulate<Writers<A>>() && run.simulate<TwoAtOnce<A>>() && run.simulate<ThreeAtOnce<A>>() &&
+         run.simulate<SlotReused<A>>();
 }
 
 }  // namespace
