@@ -316,7 +316,7 @@ Result<BufferPool::RedoPage> BufferPool::exclusive_for_redo(PageId id) {
 
 void BufferPool::mark_redone(ExclusiveGuard& guard, Lsn record_start, std::optional<Lsn> lsn) {
   if (lsn) page_header(guard.unlogged_bytes()).lsn.set(raw(*lsn));
-  impl_->mark_dirty(frame_of(guard), raw(record_start));
+  impl_->mark_dirty(frame_of(guard), [&] { return raw(record_start); });
 }
 
 void BufferPool::drop_absent(RedoPage page) {
@@ -350,19 +350,6 @@ Status BufferPool::check_redone() {
 
 std::uint32_t BufferPool::frame_of(const ExclusiveGuard& guard) const noexcept {
   return Translation::frame_of(guard.entry_->place.load(std::memory_order_relaxed));
-}
-
-/// Under the page's exclusive latch.
-void BufferPool::Impl::mark_dirty(std::uint32_t number, std::uint64_t rec_lsn) noexcept {
-  Frame& frame = (*frames_)[number];
-  // Sequentially consistent against redo_start(): see there.
-  if (frame.rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
-    dirty_count_.fetch_add(1, std::memory_order_relaxed);
-    frame.rec_lsn.store(rec_lsn, std::memory_order_seq_cst);
-  } else if (frame.copied.load(std::memory_order_relaxed) &&
-             frame.next_rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
-    frame.next_rec_lsn.store(rec_lsn, std::memory_order_relaxed);
-  }
 }
 
 /// Batches copy a page, and are done with it, under its shared latch: the answer holds as long as the guard.

@@ -93,7 +93,7 @@ Log::Appended MiniTxn::commit(FunctionRef<void(const Log::Appended&)> on_reserve
 
   assert_latch_order();
   BufferPool::Impl& pool = *pool_.impl_;
-  const std::uint64_t rec_lsn = raw(log_.end());
+  const auto rec_lsn = [this] { return raw(log_.end()); };
   for (const Change& change : changes_) pool.mark_dirty(pool_.frame_of(*change.guard), rec_lsn);
   VG_NOISE(kCommitDirty);
   for (const Change& change : changes_) {

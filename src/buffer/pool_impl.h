@@ -61,7 +61,8 @@ class BufferPool::Impl {
              std::uint32_t pins) noexcept;
   void publish(std::uint32_t frame, const std::byte* bytes) noexcept;
   void new_frame(Translation& entry, PageId id, std::uint32_t number) noexcept;
-  void mark_dirty(std::uint32_t number, std::uint64_t rec_lsn) noexcept;
+  template <class Position>
+  void mark_dirty(std::uint32_t number, const Position& rec_lsn) noexcept;
   void touch(Translation& entry, std::uint64_t place, Hint hint) noexcept;
 
   // read_ahead.cc
@@ -160,5 +161,20 @@ class BufferPool::Impl {
 /// Copies a page word by word with the atomics that ThreadSanitizer understands, or by memcpy.
 void load_page_bytes(const std::byte* frame, std::byte* into) noexcept;
 void store_page_bytes(std::byte* frame, const std::byte* from) noexcept;
+
+/// Under the page's exclusive latch. `rec_lsn()`: at most the position of the record of the change; asked for the first
+/// change only.
+template <class Position>
+void BufferPool::Impl::mark_dirty(std::uint32_t number, const Position& rec_lsn) noexcept {
+  Frame& frame = (*frames_)[number];
+  // Sequentially consistent against redo_start(): see there.
+  if (frame.rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
+    dirty_count_.fetch_add(1, std::memory_order_relaxed);
+    frame.rec_lsn.store(rec_lsn(), std::memory_order_seq_cst);
+  } else if (frame.copied.load(std::memory_order_relaxed) &&
+             frame.next_rec_lsn.load(std::memory_order_relaxed) == Frame::kClean) {
+    frame.next_rec_lsn.store(rec_lsn(), std::memory_order_relaxed);
+  }
+}
 
 }  // namespace vaultgres
