@@ -249,11 +249,12 @@ class ModelWorker {
     if (fault_ == ModelFault::kForgetsPuts && random_.one_in(1000)) return changed(key, value_);
     const Status done = txn_ ? (inserts ? map_->insert(*txn_, key, value_) : map_->put(*txn_, key, value_))
                              : (inserts ? map_->insert(key, value_) : map_->put(key, value_));
+    if (!done && is_refused(done)) return end(random_.one_in(2));
     if (inserts && there) {
       if (done) return "insert(" + model_text(key) + ") does not find the entry that is there";
       return done.error().code() == ErrorCode::kDuplicateKey ? "" : failed("insert", done);
     }
-    if (!done) return is_refused(done) ? end(random_.one_in(2)) : failed(inserts ? "insert" : "put", done);
+    if (!done) return failed(inserts ? "insert" : "put", done);
     return changed(key, value_);
   }
 
