@@ -348,6 +348,34 @@ Result<Tree::Attempt> Tree::try_latch_path(Bytes key, unsigned level, WritePath&
   return Attempt::kDone;
 }
 
+/// The leaf first, as whoever changes it has it, then its parent, if that can be had at once: who waits for a leaf that
+/// is fought over keeps nobody from its neighbours. An empty path: it cannot.
+Result<Tree::WritePath> Tree::try_latch_leaf_first(Bytes key) const {
+  VG_ASSIGN(ExclusiveGuard leaf, write_leaf(key));
+  WritePath path;
+  if (leaf.id() == root_) {
+    path.node = std::move(leaf);
+    return path;
+  }
+  OptimisticGuard node = context_->pool.optimistic_if_ready(root_, Hint::kNormal);
+  while (node && NodeView(node.page()).level() > 1) {
+    const unsigned level = NodeView(node.page()).level();
+    const PageId child = NodeView(node.page()).child_towards(key).id;
+    if (!node.validate()) return path;
+    OptimisticGuard next = context_->pool.optimistic_if_ready(child, Hint::kNormal);
+    if (!next || !is_still_current(node)) return path;
+    if (child_problem(NodeView(next.page()), level - 1) != nullptr) return path;  // for who descends to find
+    node = std::move(next);
+  }
+  if (!node) return path;
+  const NodeView::Child child = NodeView(node.page()).child_towards(key);
+  if (child.id != leaf.id()) return path;
+  VG_NOISE(kPathBeforeLatch);
+  auto parent = context_->pool.try_upgrade(std::move(node));
+  if (parent) path = {*std::move(parent), std::move(leaf), child.slot};
+  return path;
+}
+
 Result<Tree::WritePath> Tree::latch_path_latched(Bytes key, unsigned level, Parent parent) const {
   const Target target{Target::Kind::kCovering, key};
   Pins pins;

@@ -177,6 +177,9 @@ struct SplitPoint {
 /// descending inserts leave full nodes behind, else the middle; among near points the shortest separator.
 /// Precondition: count() >= 2.
 SplitPoint choose_split(const NodeView& node, unsigned new_slot, std::size_t new_bytes);
+/// Just before `slot`; none where that is no place to split, a half would not fit between its fences, or a half would
+/// have fewer than eight entries that take less than a sixteenth of a page.
+std::optional<SplitPoint> split_before(const NodeView& node, unsigned slot);
 /// Where to cut so that about `part` of `whole` of the entries' bytes stand before it. Precondition: count() >= 2.
 SplitPoint choose_share(const NodeView& node, std::size_t part, std::size_t whole);
 /// The right half of a split as a new page: slots [split.slot, count), fences [separator, high).

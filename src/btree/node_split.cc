@@ -42,6 +42,15 @@ class SplitChooser {
     return std::clamp<unsigned>(static_cast<unsigned>(slot - before_.data()), 1, count - 1);
   }
 
+  /// Both halves fit between their fences and have something: eight entries, or a sixteenth of a page.
+  bool is_good_at(unsigned slot) const {
+    const auto is_something = [](unsigned entries, std::size_t bytes) {
+      return entries >= 8 || bytes >= NodeView::capacity_bytes() / 16;
+    };
+    return candidate_at(slot, 0).halves_fit && is_something(slot, before_[slot]) &&
+           is_something(layout_.count - slot, std::size_t{before_[layout_.count]} - before_[slot]);
+  }
+
   SplitPoint point_at(unsigned slot) const {
     SplitPoint point;
     point.slot = slot;
@@ -179,6 +188,13 @@ SplitPoint choose_split(const NodeView& node, unsigned new_slot, std::size_t new
   SplitChooser chooser(node, new_slot, new_bytes);
   const unsigned slot = chooser.choose();
   VG_CHECK(slot > 0, "a node that is split has at least two entries");
+  return chooser.point_at(slot);
+}
+
+std::optional<SplitPoint> split_before(const NodeView& node, unsigned slot) {
+  if (slot == 0 || slot >= node.count()) return std::nullopt;
+  const SplitChooser chooser(node, slot, 0);
+  if (!chooser.is_good_at(slot)) return std::nullopt;
   return chooser.point_at(slot);
 }
 

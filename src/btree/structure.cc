@@ -1,6 +1,7 @@
 // Structure changes: split, root split, merge, root collapse, freeing a dropped tree. Each is one log record
 // over one parent and its children; whatever it needs is reserved before the first latch.
 #include <array>
+#include <chrono>
 #include <memory>
 
 #include "base/check.h"
@@ -52,10 +53,41 @@ void Tree::add_new_root(MiniTxn& mini, ExclusiveGuard& page, ObjectId object) {
 // --- Split
 
 Status Tree::make_room(Bytes key, std::size_t value_bytes) const {
-  return split(key, 0, key.size(), value_bytes);
+  return split({.key = key, .key_bytes = key.size(), .value_bytes = value_bytes});
 }
 
-Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t value_bytes) const {
+Status Tree::split_at(Bytes key) const {
+  return split({.key = key, .before_key = true});
+}
+
+std::optional<std::string> Tree::fought_over(const ExclusiveGuard& leaf, unsigned slot) const noexcept {
+  if (!leaf.is_waited_for()) return std::nullopt;
+  const auto since_boot = std::chrono::steady_clock::now().time_since_epoch();
+  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(since_boot).count();
+  const std::optional<unsigned> boundary = context_->hot_leaves->note(leaf.id(), slot, static_cast<std::uint64_t>(now));
+  if (!boundary) return std::nullopt;
+  const NodeView view(leaf.page());
+  if (!split_before(view, *boundary)) return std::nullopt;
+  std::array<std::byte, kKeyBytesMax> key;
+  const Bytes bytes = Bytes(key).first(view.copy_key(*boundary, key));
+  try {
+    return std::string(as_text(bytes));
+  } catch (const std::bad_alloc&) {
+    return std::nullopt;
+  }
+}
+
+/// None: there is nothing to be done, or no good place.
+Result<std::optional<SplitPoint>> Tree::split_point(const SplitWish& wish, const NodeView& node, PageId id) const {
+  using MaybePoint = std::optional<SplitPoint>;
+  const NodeView::Position position = node.lower_bound(wish.key);
+  if (wish.before_key) return position.exact ? split_before(node, position.slot) : MaybePoint();
+  if (node.has_room(wish.key_bytes, wish.value_bytes)) return MaybePoint();
+  if (node.count() < 2) return damaged(id, "has no room although it holds fewer than two entries");
+  return MaybePoint(choose_split(node, position.slot, wish.key_bytes + wish.value_bytes));
+}
+
+Status Tree::split(const SplitWish& wish) const {
   for (;;) {
     assert_no_frames_reserved();
     LogSpace log_space(context_->log);
@@ -63,13 +95,14 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
     VG_ASSIGN(PageReservation pages, context_->space.reserve(2, root_));
     VG_ASSIGN(FrameTicket frames, context_->pool.reserve_frames(2));
     VG_NOISE(kSplitReserved);
-    VG_ASSIGN(WritePath path, latch_path(key, level));
+    VG_ASSIGN(WritePath path, wish.before_key ? try_latch_leaf_first(wish.key) : latch_path(wish.key, wish.level));
+    if (!path.node) return {};
     const NodeView node(path.node.page());
     // Looked at again under the latch: somebody else may have made room, or the root may have grown.
-    if (node.level() != level || node.has_room(key_bytes, value_bytes)) return {};
-    if (node.count() < 2) return damaged(path.node.id(), "has no room although it holds fewer than two entries");
-
-    const SplitPoint point = choose_split(node, node.lower_bound(key).slot, key_bytes + value_bytes);
+    if (node.level() != wish.level) return {};
+    VG_ASSIGN(const std::optional<SplitPoint> place, split_point(wish, node, path.node.id()));
+    if (!place) return {};
+    const SplitPoint& point = *place;
     const Bytes separator(point.separator, point.separator_bytes);
     const bool is_root = path.node.id() == root_;
     if (node.is_root() != is_root) return damaged(path.node.id(), "its root flag is wrong");
@@ -82,7 +115,10 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
       pages.release();
       frames.release();  // nobody waits for frames with some in hand
       VG_NOISE(kSplitParentFull);
-      VG_TRY(split(key, level + 1, separator_bytes, sizeof(std::uint32_t)));
+      VG_TRY(split({.key = wish.key,
+                    .level = wish.level + 1,
+                    .key_bytes = separator_bytes,
+                    .value_bytes = sizeof(std::uint32_t)}));
       continue;
     }
 
@@ -104,7 +140,7 @@ Status Tree::split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t
       add_image(mini, left, image, payload);
       build_right_half(image, node, point);
       add_image(mini, right, image, payload);
-      build_new_root(image, object_, level + 1, pages[0], separator, pages[1]);
+      build_new_root(image, object_, wish.level + 1, pages[0], separator, pages[1]);
       add_image(mini, path.node, image, payload);
     } else {
       ExclusiveGuard& right = mini.own(context_->pool.create(pages[0], frames));

@@ -9,12 +9,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/function_ref.h"
 #include "base/poison.h"
+#include "btree/hot_leaves.h"
 #include "btree/node.h"
 #include "buffer/buffer_pool.h"
 #include "buffer/mini_txn.h"
@@ -28,6 +31,7 @@ struct TreeContext {
   BufferPool& pool;
   Log& log;
   PageAllocator& space;
+  std::unique_ptr<HotLeaves> hot_leaves = std::make_unique<HotLeaves>();
 };
 
 class TreeLoad;      // btree/tree_load.h
@@ -103,6 +107,13 @@ class Tree {
   /// there. The caller then latches the leaf again and looks again. [no latch held]
   Status make_room(Bytes key, std::size_t value_bytes) const;
 
+  /// Somebody has changed entry `slot` of a leaf that he has latched. Where others wait for that latch, as they have
+  /// done often of late: the key before which the leaf is to be split.
+  std::optional<std::string> fought_over(const ExclusiveGuard& leaf, unsigned slot) const noexcept;
+  /// Splits a leaf just before this key, if that is one of its entries and not too near to an end (split_before()).
+  /// Best effort: what is busy is left. [no latch held]
+  Status split_at(Bytes key) const;
+
   /// Merges the leaf that covers `key`, if it is underfull, with its neighbours under the same parent, where one page
   /// holds both and stays a quarter empty, or one of them is empty; goes on upwards; collapses the root. Best effort:
   /// what is missing in the cache is loaded once, what is busy is left. [no latch held]
@@ -163,6 +174,7 @@ class Tree {
   std::optional<ExclusiveGuard> try_write_again(Bytes key, const WriteTrail& trail) const;
   Result<Attempt> try_write_leaf(Bytes key, ExclusiveGuard& leaf) const;
   Result<Attempt> try_latch_path(Bytes key, unsigned level, WritePath& path) const;
+  Result<WritePath> try_latch_leaf_first(Bytes key) const;
   Result<WritePath> latch_path_latched(Bytes key, unsigned level, Parent parent) const;
   const char* child_problem(const NodeView& child, unsigned level) const noexcept;
   Status check_child(const NodeView& child, unsigned level, PageId id) const;
@@ -173,7 +185,15 @@ class Tree {
                                    std::vector<std::string>& separators) const;
 
   // structure.cc
-  Status split(Bytes key, unsigned level, std::size_t key_bytes, std::size_t value_bytes) const;
+  struct SplitWish {
+    Bytes key;
+    unsigned level = 0;           ///< of the node that covers it
+    std::size_t key_bytes = 0;    ///< room for an entry of this size, there
+    std::size_t value_bytes = 0;  ///< likewise
+    bool before_key = false;      ///< instead of room: the boundary between two leaves just before the key
+  };
+  Status split(const SplitWish& wish) const;
+  Result<std::optional<SplitPoint>> split_point(const SplitWish& wish, const NodeView& node, PageId id) const;
   enum class Neighbour : bool { kRight, kLeft };
   /// kNoRoom: one page is too small for both, or there is no such neighbour. kOnlyChild: there is none of either side.
   enum class Merged : std::uint8_t { kNo, kNoRoom, kDone, kDoneAndParentSmall, kOnlyChild };

@@ -157,7 +157,7 @@ Status TreeLoad::write_leaf(std::size_t count) {
       path = Tree::WritePath{};
       pages.release();
       frames.release();  // nobody waits for frames with some in hand
-      VG_TRY(tree_.split(high, 1, high.size(), kChildBytes));
+      VG_TRY(tree_.split({.key = high, .level = 1, .key_bytes = high.size(), .value_bytes = kChildBytes}));
       continue;
     }
     MiniTxn mini(context.pool, context.log, RecordKind::kSystem);

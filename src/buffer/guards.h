@@ -102,6 +102,8 @@ class ExclusiveGuard {
   explicit operator bool() const noexcept { return entry_ != nullptr; }
   PageId id() const noexcept { return id_; }
   Bytes page() const noexcept { return {bytes_, kPageBytes}; }
+  /// Whether somebody sleeps until this is released.
+  bool is_waited_for() const noexcept { return (entry_->latch.peek() & Latch::kWaiters) != 0; }
   /// The version that the page will have when this is released.
   std::uint64_t next_version() const noexcept { return Latch::version_of(entry_->latch.peek()) + 1; }
   /// For what is never logged and masked in comparisons: the "may have history" bits. Does not make the

@@ -49,6 +49,7 @@ struct Changed {
   Log::Appended record{};
   bool claimed = false;         ///< a version entry was made by it (first claim of this key by this writer)
   bool leaf_underfull = false;  ///< worth a merge
+  std::optional<std::string> leaf_boundary{};  ///< others wait for the leaf: worth a split before this key
   std::uint8_t old_flags = 0;
   std::string old_ref{};  ///< the OverflowRef that was replaced
   std::uint64_t newest_commit = 0;
@@ -227,6 +228,9 @@ Result<std::optional<Changed>> try_change(const Engine& engine, TxnManager& mana
     writer.txn->keep_log_space(std::min(kept, log_bytes));
   }
   changed.leaf_underfull = remove && NodeView(leaf.page()).is_underfull();
+  // Not for inserts: they fill the leaf, and where keys ascend the halves would stay half empty. Nor for erases: they
+  // empty it.
+  if (present && !change.erase) changed.leaf_boundary = tree.fought_over(leaf, position.slot);
   return MaybeChanged(std::move(changed));
 }
 
@@ -247,15 +251,18 @@ Result<Changed> change_entry(const Engine& engine, TxnManager& manager, Writer& 
       VG_TRY(manager.make_version_room(full++));
       continue;
     }
-    if (changed->leaf_underfull) {
-      // The change is done and logged whatever becomes of the merge: one that lacks something is left to a later erase.
-      try {
-        static_cast<void>(tree.merge_at(change.key).has_value());
-      } catch (const std::bad_alloc&) {
-        // Memory is among what it may lack.
-      }
-    }
     return *std::move(changed);
+  }
+}
+
+/// Merges or splits the leaf of a change, if that is worth it. The change is done whatever becomes of these: one that
+/// lacks something is left to a later change.
+void tend_leaf(const Tree& tree, Bytes key, const Changed& changed) {
+  try {
+    if (changed.leaf_underfull) static_cast<void>(tree.merge_at(key).has_value());
+    if (changed.leaf_boundary) static_cast<void>(tree.split_at(as_bytes(*changed.leaf_boundary)).has_value());
+  } catch (const std::bad_alloc&) {
+    // Memory is among what it may lack.
   }
 }
 
@@ -297,6 +304,7 @@ Status put_entry(const Engine& engine, TxnManager& manager, Txn& txn, const Tree
     change.flags = kSlotOverflow;
   }
   VG_ASSIGN(const Changed changed, change_entry(engine, manager, writer, tree, change));
+  tend_leaf(tree, key, changed);
   if (changed.outcome != Outcome::kDone) {
     if (change.flags != 0) VG_TRY(retire_chain(engine, manager, txn, tree.object(), change.value));
     VG_TRY(wait_until_visible(engine, changed.newest_commit));
@@ -338,6 +346,7 @@ Status finish_single(const Engine& engine, TxnManager& manager, const Tree& tree
       // The change is committed, whatever becomes of its entry: that stays until the database is closed.
     }
   }
+  tend_leaf(tree, change.key, changed);
   return durable;
 }
 

@@ -2,10 +2,10 @@
 // system makes a thread wait that wants nothing but a processor, and none gets much less done than the others.
 //
 // Method: 8 and 64 threads on a map of one leaf, for a short while: a few writers among readers, a few readers among
-// writers, and all alike. Readers get, scan, or look at the leaf under its shared latch; writers put, mostly to one
-// key. The longest that a thread has waited for an operation to end is held against the longest that one of as many
-// plain spinning threads has waited for its processor just before and after. A machine has its moments: what is wrong
-// must be wrong again when it is measured for a longer while.
+// writers, and all alike. Readers get, scan, or look at the leaf under its shared latch; writers put, to one key; at
+// last to any, for which the leaf may be split. The longest that a thread has waited for an operation to end is held
+// against the longest that one of as many plain spinning threads has waited for its processor just before and after. A
+// machine has its moments: what is wrong must be wrong again when it is measured for a longer while.
 //
 // How much each thread gets done is compared where all are alike and each has something else to do between its
 // operations. Where threads do nothing but want one latch, most of them sleep, and who happens to find it free does a
@@ -32,11 +32,12 @@ using std::chrono::milliseconds;
 constexpr milliseconds kWaitMax{100};
 constexpr milliseconds kWaitNever{5000};
 
-enum class Crowd : std::uint8_t { kFewWriters, kFewReaders, kAllAlike };
-constexpr Crowd kCrowds[] = {Crowd::kFewWriters, Crowd::kFewReaders, Crowd::kAllAlike};
+/// kManyKeys: the last, as the leaf may be split for them.
+enum class Crowd : std::uint8_t { kFewWriters, kFewReaders, kAllAlike, kManyKeys };
+constexpr Crowd kCrowds[] = {Crowd::kFewWriters, Crowd::kFewReaders, Crowd::kAllAlike, Crowd::kManyKeys};
 
 const char* crowd_name(Crowd crowd) {
-  const char* const names[] = {"few writers", "few readers", "all alike"};
+  const char* const names[] = {"few writers", "few readers", "all alike", "many keys"};
   return names[static_cast<std::size_t>(crowd)];
 }
 
@@ -136,18 +137,19 @@ class HotLeaf {
   }
   void one(Crowd crowd, unsigned thread, TestRandom& random) {
     const bool is_of_few = thread % 8 == 0;
-    const bool writes = crowd == Crowd::kAllAlike ? random.one_in(2) : is_of_few == (crowd == Crowd::kFewWriters);
+    const bool has_side = crowd == Crowd::kFewWriters || crowd == Crowd::kFewReaders;
+    const bool writes = has_side ? is_of_few == (crowd == Crowd::kFewWriters) : random.one_in(2);
     if (writes) {
-      put(random);
+      put(crowd == Crowd::kManyKeys ? random.uniform(kKeys) : kHotKey, random);
     } else {
       read(random);
     }
     for (int i = crowd == Crowd::kAllAlike ? 4000 : 0; i > 0; --i) random.next();
   }
 
-  void put(TestRandom& random) {
-    const std::uint64_t key = random.one_in(4) ? random.uniform(kKeys) : kHotKey;
-    const Status done = map_.put(number_key(key), std::string(kValueBytes, static_cast<char>('a' + key % 26)));
+  void put(std::uint64_t key, TestRandom& random) {
+    const auto letter = static_cast<char>('a' + random.uniform(26));
+    const Status done = map_.put(number_key(key), std::string(kValueBytes, letter));
     EXPECT_TRUE(done) << done.error().message();
   }
   void read(TestRandom& random) {
@@ -162,7 +164,7 @@ class HotLeaf {
       EXPECT_EQ(seen, kKeys - kHotKey);
     } else {  // latches the leaf
       const Result<SizeEstimate> size = map_.size_estimate();
-      EXPECT_TRUE(size && size->entries == kKeys) << "the leaf has another number of entries";
+      EXPECT_TRUE(size && size->entries > 0) << "the leaf is empty";
     }
   }
 
