@@ -89,7 +89,7 @@ class Map {
 
   /// Many keys in one call: `values` gets as many as there are keys, in their order, none where there is none. Memory
   /// of strings that it has is used again: keys must not lie in `values`. Keys may come in any order and more than
-  /// once. The lookups wait for memory together, sixteen at a time, and for pages that are not in the cache, up to
+  /// once. The lookups wait for memory together, many at a time, and for pages that are not in the cache, up to
   /// eight at a time. All values belong to one state of the map, as of some moment during the call; in a relaxed
   /// database only as to transactions: a put or erase without one, while the call runs, may be seen whatever else is.
   /// While it runs, older versions of what others change are kept for it. Errors are those of get(), or kConflict where

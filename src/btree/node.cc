@@ -1,7 +1,6 @@
 #include "btree/node.h"
 
-#include "btree/node_layout.h"
-#include "btree/node_search.h"
+#include "btree/node_find.h"
 #include "btree/touch.h"
 
 namespace vaultgres {
@@ -12,73 +11,36 @@ using node::Layout;
 
 namespace {
 
-/// <0, 0, >0 as a key's first bytes are below, equal, above the node's prefix.
-int compare_prefix(const std::byte* page, const Layout& l, Bytes key) noexcept {
-  const unsigned prefix = l.prefix_bytes;
-  if (prefix == 0) return 0;
-  if (prefix <= 8 && key.size() >= 8) {
-    // On the header's own cache line; the fence lies on another.
-    const auto mine = load_big<std::uint64_t>(node::header_of(page).prefix_start);
-    const auto theirs = load_big<std::uint64_t>(key.data());
-    const unsigned unused_bits = 64 - 8 * prefix;
-    const std::uint64_t a = theirs >> unused_bits;
-    const std::uint64_t b = mine >> unused_bits;
-    return a < b ? -1 : a > b ? 1 : 0;
-  }
-  const std::size_t shared = std::min<std::size_t>(prefix, key.size());
-  const int order = node::compare_bytes(key.data(), page + kPageBytes - l.low_bytes, shared);
-  if (order != 0) return order;
-  return key.size() < prefix ? -1 : 0;
-}
-
 constexpr unsigned kLine = 64;
 
 /// Asks for the entries of an interval, or for their slots, whichever of them the search will want, at the same time as
 /// for the heads: who finds its head there does not wait for memory once more. Large entries would be too many lines.
-/// True: the entries themselves have been asked for.
-template <class Ask>
-bool ask_for_entries(const std::byte* page, const Layout& l, node::Interval interval, Ask ask) noexcept {
+void touch_entries(const std::byte* page, const Layout& l, node::Interval interval) noexcept {
   constexpr unsigned kBytesMax = 8 * kLine;
-  if (interval.length == 0) return true;
+  if (interval.length == 0) return;
   unsigned offset = l.slots_offset() + 2 * interval.begin;
   unsigned bytes = 2 * interval.length;
   if (l.fixed) {
     offset = node::record_offset(l, interval.begin + interval.length - 1);
     bytes = interval.length * l.stride();
-    if (offset == 0 || bytes > kBytesMax) return false;
+    if (offset == 0 || bytes > kBytesMax) return;
   }
-  for (unsigned i = 0; i < bytes; i += kLine) ask(page + offset + i);
-  ask(page + offset + bytes - 1);
-  return l.fixed;
+  for (unsigned i = 0; i < bytes; i += kLine) node::touch(page + offset + i);
+  node::touch(page + offset + bytes - 1);
 }
 
 NodeView::Position search(const std::byte* page, const Layout& l, Bytes key) noexcept {
-  const int prefix_order = compare_prefix(page, l, key);
+  const int prefix_order = node::compare_prefix(page, l, key);
   if (prefix_order < 0) return {0, false};
   if (prefix_order > 0) return {l.count, false};
   const Bytes suffix = key.subspan(l.prefix_bytes);
   const std::uint32_t head = node::head_of(suffix);
   const node::HeadSearch& heads = node::head_search();
   const node::Interval interval = heads.interval(page, l.count, head);
-  ask_for_entries(page, l, interval, node::touch);
-  unsigned slot = heads.within(page, interval, head);
-  if (slot >= l.count || node::head_at(page, slot) != head) return {slot, false};
-  int order = node::compare_rest(node::entry_of(page, l, slot), suffix);
-  if (order >= 0) return {slot, order == 0};
-  if (++slot >= l.count || node::head_at(page, slot) != head) return {slot, false};
-  // Several keys with this head: the rests decide.
-  unsigned end = head == 0xFFFFFFFFu ? l.count : heads.search(page, l.count, head + 1);
-  while (slot < end) {
-    const unsigned middle = (slot + end) / 2;
-    order = node::compare_rest(node::entry_of(page, l, middle), suffix);
-    if (order == 0) return {middle, true};
-    if (order < 0) {
-      slot = middle + 1;
-    } else {
-      end = middle;
-    }
-  }
-  return {slot, false};
+  touch_entries(page, l, interval);
+  const unsigned slot = heads.within(page, interval, head);
+  if (!node::has_head(page, l, slot, head)) return {slot, false};
+  return node::position_among_equal_heads(page, l, slot, head, suffix);
 }
 
 }  // namespace
@@ -123,54 +85,17 @@ bool NodeView::has_high_fence() const noexcept {
 }
 
 bool NodeView::covers(Bytes key) const noexcept {
-  const Layout l = Layout::load(page_.data());
-  if (node::compare_keys(key, node::low_fence(page_.data(), l)) < 0) return false;
-  return !l.has_high || node::compare_keys(key, node::high_fence(page_.data(), l)) < 0;
+  return node::covers(page_.data(), Layout::load(page_.data()), key);
 }
 
 NodeView::Position NodeView::lower_bound(Bytes key) const noexcept {
   return search(page_.data(), Layout::load(page_.data()), key);
 }
 
-void NodeView::prefetch_header() const noexcept {
-  node::prefetch(page_.data());
-  node::prefetch(page_.data() + kNodeHintsOffset);
-  node::prefetch(page_.data() + kPageBytes - 1);
-}
-
-bool NodeView::prefetch_search(Bytes key) const noexcept {
-  const std::byte* page = page_.data();
-  const Layout l = Layout::load(page);
-  if (compare_prefix(page, l, key) != 0) return true;
-  const std::uint32_t head = node::head_of(key.subspan(l.prefix_bytes));
-  const node::Interval interval = node::head_search().interval(page, l.count, head);
-  const std::byte* heads = page + kNodeHeadsOffset + 4 * interval.begin;
-  for (unsigned i = 0; i < 4 * interval.length; i += kLine) node::prefetch(heads + i);
-  return ask_for_entries(page, l, interval, node::prefetch);
-}
-
-void NodeView::prefetch_entry(Bytes key) const noexcept {
-  const std::byte* page = page_.data();
-  const Layout l = Layout::load(page);
-  if (compare_prefix(page, l, key) != 0) return;
-  const unsigned found = node::head_search().search(page, l.count, node::head_of(key.subspan(l.prefix_bytes)));
-  // In an internal node the child is that of the entry before, unless the keys are equal.
-  for (unsigned slot = l.level > 0 && found > 0 ? found - 1 : found; slot <= found && slot < l.count; ++slot) {
-    const unsigned offset = l.fixed ? node::record_offset(l, slot) : node::slot_word(page, l, slot) & kSlotOffsetMask;
-    node::prefetch(page + offset);
-    node::prefetch(page + std::min<std::size_t>(offset + kLine, kPageBytes - 1));
-  }
-}
-
 NodeView::Found NodeView::find(Bytes key) const noexcept {
   const std::byte* page = page_.data();
   const Layout l = Layout::load(page);
-  Found found{search(page, l, key), 0, {}};
-  if (!found.position.exact) return found;
-  const unsigned slot = found.position.slot;
-  found.value = node::entry_of(page, l, slot).value;
-  found.flags = node::flags_of(page, l, slot);
-  return found;
+  return node::found_at(page, l, search(page, l, key));
 }
 
 std::size_t NodeView::copy_key(unsigned slot, MutableBytes out) const noexcept {
@@ -251,7 +176,7 @@ int NodeView::compare_key(unsigned slot, Bytes key) const noexcept {
   const std::byte* page = page_.data();
   const Layout l = Layout::load(page);
   if (slot >= l.count) return 1;
-  if (const int order = compare_prefix(page, l, key); order != 0) return -order;
+  if (const int order = node::compare_prefix(page, l, key); order != 0) return -order;
   const Bytes suffix = key.subspan(l.prefix_bytes);
   const std::uint32_t mine = node::head_at(page, slot);
   const std::uint32_t theirs = node::head_of(suffix);
@@ -267,24 +192,14 @@ std::uint8_t NodeView::flags(unsigned slot) const noexcept {
   return node::flags_of(page_.data(), Layout::load(page_.data()), slot);
 }
 
-namespace {
-
-PageId child_of(Bytes value) noexcept {
-  return value.size() == kChildBytes ? PageId{load_little<std::uint32_t>(value.data())} : kNoPage;
-}
-
-}  // namespace
-
 NodeView::Child NodeView::child_towards(Bytes key) const noexcept {
   const std::byte* page = page_.data();
   const Layout l = Layout::load(page);
-  const Position position = search(page, l, key);
-  const unsigned slot = position.exact || position.slot == 0 ? position.slot : position.slot - 1;
-  return {slot, child_of(node::entry_of(page, l, slot).value)};
+  return node::child_at(page, l, search(page, l, key));
 }
 
 PageId NodeView::child(unsigned slot) const noexcept {
-  return child_of(value(slot));
+  return node::child_of(value(slot));
 }
 
 bool NodeView::has_room(std::size_t key_bytes, std::size_t value_bytes) const noexcept {

@@ -80,13 +80,6 @@ class NodeView {
   };
   Found find(Bytes key) const noexcept;
 
-  /// What a search waits for in memory, asked for by who can do something else meanwhile: first the header with hints
-  /// and fences; when these are there, what the hints say that a search for `key` reads; where they do not say which
-  /// entry that is (false), the entry when that is there.
-  void prefetch_header() const noexcept;
-  bool prefetch_search(Bytes key) const noexcept;
-  void prefetch_entry(Bytes key) const noexcept;
-
   /// Copies the whole key of `slot` to `out` (at least kKeyBytesMax); its length. Runs of entries: node_run.h.
   std::size_t copy_key(unsigned slot, MutableBytes out) const noexcept;
   /// `visit(slot, key, value, flags)` for the slots from `first` on until it says false. The key lives until the next

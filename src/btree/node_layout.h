@@ -1,4 +1,5 @@
-// Where things lie on a node's page: the header decoded, entries located. Within btree/node*.cc only.
+// Where things lie on a node's page: the header decoded, entries located. Within btree/node*.cc only
+// (and in the private part of a probe).
 //
 // Everything here is safe on any bytes: header fields are loaded once and bounded, and whatever is located
 // lies within the page. On a sound page the bounds change nothing.
@@ -84,22 +85,26 @@ struct Layout {
   bool has_high;
 
   static Layout load(const std::byte* page) noexcept {
-    const NodeHeader& header = header_of(page);
     Layout l;
-    const unsigned flags = header.flags.get();
-    l.fixed = (flags & kNodeFixed) != 0;
-    l.has_high = (flags & kNodeHasHigh) != 0;
-    l.level = header.level.get();
-    l.low_bytes = std::min<unsigned>(header.low_bytes.get(), kKeyBytesMax);
-    l.high_bytes = std::min<unsigned>(header.high_bytes.get(), kKeyBytesMax);
-    l.prefix_bytes = std::min<unsigned>(header.prefix_bytes.get(), l.low_bytes);
-    l.capacity = std::min<unsigned>(header.capacity.get(), kCapacityMax);
-    l.count = std::min<unsigned>(header.count.get(), l.fixed ? kEntriesMax : l.capacity);
-    l.heap_begin = header.heap_begin.get();
-    l.dead_bytes = header.dead_bytes.get();
-    l.key_bytes = std::min<unsigned>(header.key_bytes.get(), kKeyBytesMax);
-    l.value_bytes = std::min<unsigned>(header.value_bytes.get(), kPageBytes);
+    l.read(page);
     return l;
+  }
+  /// Where it stands: a copy of what was just written, field by field, would make the processor wait.
+  void read(const std::byte* page) noexcept {
+    const NodeHeader& header = header_of(page);
+    const unsigned flags = header.flags.get();
+    fixed = (flags & kNodeFixed) != 0;
+    has_high = (flags & kNodeHasHigh) != 0;
+    level = header.level.get();
+    low_bytes = std::min<unsigned>(header.low_bytes.get(), kKeyBytesMax);
+    high_bytes = std::min<unsigned>(header.high_bytes.get(), kKeyBytesMax);
+    prefix_bytes = std::min<unsigned>(header.prefix_bytes.get(), low_bytes);
+    capacity = std::min<unsigned>(header.capacity.get(), kCapacityMax);
+    count = std::min<unsigned>(header.count.get(), fixed ? kEntriesMax : capacity);
+    heap_begin = header.heap_begin.get();
+    dead_bytes = header.dead_bytes.get();
+    key_bytes = std::min<unsigned>(header.key_bytes.get(), kKeyBytesMax);
+    value_bytes = std::min<unsigned>(header.value_bytes.get(), kPageBytes);
   }
 
   /// Where cells or records end and fences begin.

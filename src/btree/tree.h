@@ -66,10 +66,12 @@ class Tree {
     return read_leaf(Target{Target::Kind::kCovering, key}, visit, hint_);
   }
 
-  /// Runs `visit(i, leaf)` on the leaf that covers keys[i], for each i, in any order; the rules are those of
-  /// read_leaf(). The descents go side by side: while one waits for memory the others go on, and pages that are not
-  /// resident are read several at a time. After an error some leaves have been visited. [no latch held]
-  Status read_leaves(std::span<const Bytes> keys, FunctionRef<void(std::size_t i, const NodeView& leaf)> visit) const;
+  /// Runs `visit(i, leaf, found)` on the leaf that covers keys[i], with what leaf.find() says of the key, for each i,
+  /// in any order; the rules are those of read_leaf(). The descents go side by side: while one waits for memory the
+  /// others go on, and pages that are not resident are read several at a time. After an error some leaves have been
+  /// visited. [no latch held]
+  using VisitFound = FunctionRef<void(std::size_t i, const NodeView& leaf, const NodeView::Found& found)>;
+  Status read_leaves(std::span<const Bytes> keys, VisitFound visit) const;
 
   /// Where a scan upwards stands: the leaf that it read last, at the version that it read. As long as the leaf is
   /// unchanged, the next leaf is found from there without a descent. It holds no latch, and is looked at only within

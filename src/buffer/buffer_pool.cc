@@ -107,7 +107,6 @@ Result<OptimisticGuard> BufferPool::optimistic_slow(PageId id, Hint hint) {
 }
 
 OptimisticGuard BufferPool::optimistic_if_ready_slow(PageId id, Hint hint) {
-  assert_may_wait("a page");
   if (raw(id) >= page_count()) return {};
   Translation& entry = impl_->entry(id);
   const Translation::Seen seen = entry.begin_read();

@@ -110,7 +110,8 @@ class BufferPool {
   void prefetch_entry(PageId id) const noexcept {
     if (raw(id) < page_count()) __builtin_prefetch(&hot_.table[raw(id)]);
   }
-  /// As optimistic(); empty when the page is not resident, or is latched exclusively, or lies beyond the file.
+  /// As optimistic(); empty when the page is not resident, or is latched exclusively, or lies beyond the file. Waits
+  /// for nothing, so latches may be held.
   OptimisticGuard optimistic_if_ready(PageId id, Hint hint);
   /// Makes those of the pages resident that are not, as many as can be had at once, and keeps them so while the pins
   /// live. Their reads are under way at the same time. Whatever is wrong with a page is left to him who wants it.

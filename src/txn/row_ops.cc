@@ -403,11 +403,10 @@ struct Seen {
   bool in_chain() const noexcept { return present && (flags & kSlotOverflow) != 0; }
 };
 
-/// Looks a key up in its leaf, whose bytes may change meanwhile. `value`: of a key that is present.
-Seen look_up(const Engine& engine, const Tree& tree, const NodeView& leaf, Bytes key, Lsn snapshot, TxnId self,
+/// Judges what was found in a key's leaf, whose bytes may change meanwhile. `value`: of a key that is present.
+Seen look_at(const Engine& engine, const Tree& tree, const NodeView::Found& found, Bytes key, Lsn snapshot, TxnId self,
              std::string& value) {
   Seen seen;
-  const NodeView::Found found = leaf.find(key);
   if (!found.position.exact) return seen;
   seen.flags = found.flags;
   seen.present = (found.flags & kSlotGhost) == 0;
@@ -436,7 +435,7 @@ Result<bool> get_entry(const Engine& engine, const Tree& tree, Bytes key, TxnId 
     const Lsn snapshot = registered ? registration.snapshot() : newest_snapshot(engine);
     Seen seen;
     VG_TRY(tree.read_leaf(
-        key, [&](const NodeView& leaf) { seen = look_up(engine, tree, leaf, key, snapshot, self, value); }));
+        key, [&](const NodeView& leaf) { seen = look_at(engine, tree, leaf.find(key), key, snapshot, self, value); }));
     if (seen.too_old || (seen.in_chain() && !registered)) {
       // Whatever follows a reference out of a leaf registers first, and so does who was overtaken twice.
       if (!seen.too_old || attempt > 0) {
@@ -464,9 +463,10 @@ Status get_entries(const Engine& engine, const Tree& tree, std::span<const std::
       group[i] = as_bytes(keys[first + i]);
       if (!values[first + i]) values[first + i].emplace();
     }
-    VG_TRY(tree.read_leaves(std::span(group).first(count), [&](std::size_t i, const NodeView& leaf) {
-      seen[i] = look_up(engine, tree, leaf, group[i], registration.snapshot(), self, *values[first + i]);
-    }));
+    VG_TRY(tree.read_leaves(
+        std::span(group).first(count), [&](std::size_t i, const NodeView&, const NodeView::Found& found) {
+          seen[i] = look_at(engine, tree, found, group[i], registration.snapshot(), self, *values[first + i]);
+        }));
     for (std::size_t i = 0; i < count; ++i) {
       std::optional<std::string>& value = values[first + i];
       if (seen[i].too_old) return Error(ErrorCode::kConflict, "the snapshot of this read is too old; start it again");

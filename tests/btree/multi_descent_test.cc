@@ -18,8 +18,13 @@ class MultiDescentTest : public ::testing::Test {
   }
   Result<Leaves> read_together(const std::vector<std::string>& keys) {
     Leaves leaves(keys.size());
-    VG_TRY(tree_.read_leaves(bytes_of(keys), [&](std::size_t i, const NodeView& leaf) {
+    VG_TRY(tree_.read_leaves(bytes_of(keys), [&](std::size_t i, const NodeView& leaf, const NodeView::Found& found) {
       leaves[i] = std::string(as_text(leaf.low_fence()));
+      const NodeView::Found expected = leaf.find(as_bytes(keys[i]));
+      EXPECT_EQ(found.position.slot, expected.position.slot);
+      EXPECT_EQ(found.position.exact, expected.position.exact);
+      EXPECT_EQ(found.flags, expected.flags);
+      EXPECT_EQ(as_text(found.value), as_text(expected.value));
     }));
     return leaves;
   }
@@ -97,15 +102,23 @@ TEST_F(MultiDescentTest, AbsentPagesAreLoaded) {
 }
 
 // Goal: a leaf that is not what it was when its lane came to it is not believed. Method: while the first keys are at
-// their leaves, and so are the others, all leaves split, or are merged.
+// their leaves, and so are the others, all leaves split, or are merged; or while the others wait for their leaves to be
+// loaded.
 TEST_F(MultiDescentTest, LeavesThatChangeMeanwhileAreFoundAnew) {
   fill();
-  for (const bool split : {true, false}) {
+  for (int time = 0; time < 4; ++time) {
+    const bool split = time % 2 == 0;
+    if (time == 2) {
+      for (std::uint64_t k = 0; k < kKeys; ++k) {
+        if (k % 7 != 0) space_.insert(tree_, number_key(k), std::string(kPageBytes / 40, 'v'));
+      }
+    }
+    if (time >= 2) space_.evict_all();
     std::vector<std::string> keys;
     for (std::uint64_t i = 0; i < 60; ++i) keys.push_back(number_key(i * kKeys / 60));
     Leaves leaves(keys.size());
     bool changed = false;
-    must(tree_.read_leaves(bytes_of(keys), [&](std::size_t i, const NodeView& leaf) {
+    must(tree_.read_leaves(bytes_of(keys), [&](std::size_t i, const NodeView& leaf, const NodeView::Found&) {
       leaves[i] = std::string(as_text(leaf.low_fence()));
       if (std::exchange(changed, true)) return;
       for (std::uint64_t k = 0; k < kKeys; ++k) {

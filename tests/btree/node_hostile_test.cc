@@ -1,6 +1,7 @@
 // Pages and payloads that no honest writer made. Run under the address sanitizer, pages lie on the heap with
 // nothing behind them.
 #include "btree/node_model.h"
+#include "btree/node_probe.h"
 #include "btree/node_run.h"
 
 namespace vaultgres {
@@ -12,6 +13,29 @@ bool within(Bytes part, Bytes page) {
 
 OldRoom some_old_room(TestRandom& random) {
   return random.one_in(2) ? OldRoom::kKept : OldRoom::kGivenUp;
+}
+
+/// A search in steps, over bytes that may change between them.
+void probe(const NodeView& view, Bytes key, TestRandom& random) {
+  NodePage page;
+  std::memcpy(page.bytes().data(), view.page().data(), kPageBytes);
+  const auto change = [&] {
+    if (random.one_in(2)) page.bytes()[random.uniform(kPageBytes)] = static_cast<std::byte>(random.next());
+    if (random.one_in(8)) {  // the frame has another page
+      for (std::byte& byte : page.bytes()) byte = static_cast<std::byte>(random.next());
+    }
+  };
+  const unsigned count = view.count();
+  NodeProbe probe;
+  probe.look_at_hints(page.bytes(), key);
+  change();
+  probe.look_at_heads();
+  change();
+  const NodeView::Found found = probe.find();
+  ASSERT_TRUE(within(found.value, page.bytes()));
+  ASSERT_LE(found.position.slot, count);
+  static_cast<void>(probe.child());
+  static_cast<void>(probe.covers());
 }
 
 /// Calls everything that a view offers and bounds what it says.
@@ -39,6 +63,7 @@ void look_at_everything(const NodeView& view, TestRandom& random) {
     static_cast<void>(view.compare_key(slot, as_bytes(wanted)));
     ASSERT_LE(view.lower_bound(as_bytes(wanted)).slot, count);
     ASSERT_LE(view.child_slot(as_bytes(wanted)), count);
+    ASSERT_NO_FATAL_FAILURE(probe(view, as_bytes(wanted), random));
   }
   EntryRun run;
   for (unsigned i = 0; i < 2; ++i) {
