@@ -8,8 +8,8 @@ namespace vaultgres {
 namespace {
 
 void ask_for(const std::byte* page, unsigned offset, unsigned bytes) noexcept {
-  constexpr unsigned kLine = 64;
-  for (unsigned at = 0; at < bytes; at += kLine) node::prefetch(page + offset + at);
+  constexpr unsigned kLineBytes = 64;
+  for (unsigned at = 0; at < bytes; at += kLineBytes) node::prefetch(page + offset + at);
   if (bytes > 0) node::prefetch(page + offset + bytes - 1);
 }
 
